@@ -1,0 +1,37 @@
+/**
+ * The service that examples and end-to-end tests deploy. `greet` answers at once; `greetSlowly` is what a rollout has to
+ * wait for: it sleeps durably, so it outlives its pod, and it finishes on the version that it started on.
+ */
+import * as restate from "@restatedev/restate-sdk";
+import { greeterConfig } from "./config.ts";
+
+/** What to greet, and for `greetSlowly` how often and how long to sleep in between. */
+type SlowGreeting = {
+  readonly name: string;
+  /** Default 6. */
+  readonly steps?: number;
+  /** Pause before each step. Default 10,000. */
+  readonly stepMs?: number;
+};
+
+const { version, port } = greeterConfig();
+
+const greeter = restate.service({
+  name: "Greeter",
+  handlers: {
+    greet: async (_context: restate.Context, name: string): Promise<string> =>
+      `Hello ${name}, says ${version}`,
+
+    greetSlowly: async (context: restate.Context, greeting: SlowGreeting): Promise<string> => {
+      const { name, steps = 6, stepMs = 10_000 } = greeting;
+      const startedOn = await context.run("version that starts", () => version);
+      for (let step = 1; step <= steps; step += 1) {
+        await context.sleep(stepMs, `pause ${step} of ${steps}`);
+        await context.run(`step ${step} of ${steps}`, () => version);
+      }
+      return `Hello ${name}, says ${startedOn}, finished on ${version}`;
+    },
+  },
+});
+
+await restate.serve({ services: [greeter], port });

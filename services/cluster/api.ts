@@ -1,0 +1,55 @@
+/**
+ * RestateCluster as the operator speaks of it: the condition reasons (contract, section 2), the actions a plan can hold,
+ * and the view of the resource the builders work from.
+ */
+import type { RestateClusterSpec, RestateClusterStatus } from "../../crds/restate-cluster.ts";
+import type { ChildAction } from "../core/children.ts";
+
+/** Why a RestateCluster is or is not Ready. Users' alerts know these words. */
+export type ClusterReason =
+  | "Reconciled"
+  | "Provisioned"
+  | "ProvisioningFailed"
+  | "ProvisioningPodNotRunning"
+  | "StatefulSetNoStatus"
+  | "StatefulSetScaling"
+  | "StatefulSetPodNotReady"
+  | "PersistentVolumeClaimNotBound"
+  | "InvalidRestateConfig"
+  | "InvalidName"
+  | "NamespaceTerminating"
+  | "FailedReconcile";
+
+export type ClusterAction =
+  | ChildAction
+  | { readonly kind: "addFinalizer"; readonly because: string }
+  | { readonly kind: "removeFinalizer"; readonly because: string }
+  | {
+      readonly kind: "provisionCluster";
+      /** Whether no answer yet is to be expected: the pod has only just started. */
+      readonly justStarted: boolean;
+      readonly because: string;
+    };
+
+export type ClusterStatus = RestateClusterStatus;
+
+/** A RestateCluster as its children are built from it. */
+export interface ClusterView {
+  /** Also the name of its namespace. */
+  readonly name: string;
+  readonly uid: string;
+  /** What every child carries of the resource's own labels and annotations. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly spec: RestateClusterSpec;
+}
+
+/** The operator's own settings that a cluster's children depend on. */
+export interface ClusterConfig {
+  readonly operatorNamespace: string;
+  /** Label by which a NetworkPolicy recognises the operator's pods. */
+  readonly operatorLabel: { readonly name: string; readonly value: string };
+  /** Domain of the Kubernetes cluster: `cluster.local`. */
+  readonly clusterDns: string;
+  readonly manageNetworkPolicies: boolean;
+}

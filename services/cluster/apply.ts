@@ -1,0 +1,111 @@
+/**
+ * Carries out the actions of a cluster's plan: one idempotent call each. Manifests are built again from the resource as it
+ * is now, because they can hold a user's inline secrets and so are never in the plan; if the digest is not the planned one,
+ * the plan is superseded.
+ */
+import { RESTATE_CLUSTER, type RestateCluster } from "../../crds/restate-cluster.ts";
+import { assertNever } from "../core/assert-never.ts";
+import { fingerprintOf, keyOf, refOf, type ChildAction } from "../core/children.ts";
+import { digestOf } from "../core/digest.ts";
+import type { KubeClient } from "../kube/client.ts";
+import { refTo } from "../kube/kinds.ts";
+import { observedObjectOf } from "../kube/observed.ts";
+import type { ActionResult } from "../reconciler/resource-kind.ts";
+import { provisionCluster } from "../restate/node-control.ts";
+import type { Dial } from "../restate/dial.ts";
+import type { ClusterAction, ClusterConfig } from "./api.ts";
+import { buildChildren } from "./build/children.ts";
+import { FIRST_POD_NAME } from "./observe.ts";
+import { clusterViewOf } from "./plan.ts";
+
+/** Field manager of everything the operator applies (contract, section 1). */
+const FIELD_MANAGER = "restate-operator";
+/** How soon a node that has only just started is asked again. */
+const STARTING_RETRY_MS = 1_000;
+
+export interface ApplyContext {
+  readonly kube: KubeClient;
+  readonly config: ClusterConfig;
+  readonly dial: Dial;
+}
+
+/** Carries out one action on the cluster it was planned for. Throws `KubeError` or `ProvisioningError`. */
+export async function applyAction(
+  context: ApplyContext,
+  cluster: RestateCluster,
+  action: ClusterAction,
+): Promise<ActionResult> {
+  switch (action.kind) {
+    case "applyObject":
+      return applyObject(context, cluster, action);
+    case "removeObject":
+      await context.kube.remove(action.target, { uid: action.uid });
+      return { kind: "done", applied: { [keyOf(action.target)]: null } };
+    case "addFinalizer":
+      return writeFinalizers(context.kube, cluster, (present) => [
+        ...present,
+        RESTATE_CLUSTER.finalizer,
+      ]);
+    case "removeFinalizer":
+      return writeFinalizers(context.kube, cluster, (present) =>
+        present.filter((finalizer) => finalizer !== RESTATE_CLUSTER.finalizer),
+      );
+    case "provisionCluster":
+      return provision(context, cluster, action);
+    default:
+      return assertNever(action);
+  }
+}
+
+async function applyObject(
+  { kube, config }: ApplyContext,
+  cluster: RestateCluster,
+  action: Extract<ChildAction, { kind: "applyObject" }>,
+): Promise<ActionResult> {
+  const key = keyOf(action.target);
+  const manifest = buildChildren(clusterViewOf({ cluster }), config, { ownsNamespace: true }).find(
+    (child) => keyOf(refOf(child)) === key,
+  );
+  if (manifest === undefined || digestOf(manifest) !== action.manifest)
+    return { kind: "superseded" };
+  const live = await kube.apply(manifest, FIELD_MANAGER);
+  const observed = observedObjectOf(action.target.kind, live);
+  return {
+    kind: "done",
+    applied: { [key]: { manifest: action.manifest, live: fingerprintOf(observed, manifest) } },
+  };
+}
+
+/** Writes the finalizers on the very revision that was read: a concurrent change makes this a conflict, not a loss. */
+async function writeFinalizers(
+  kube: KubeClient,
+  { metadata }: RestateCluster,
+  change: (present: readonly string[]) => string[],
+): Promise<ActionResult> {
+  const { name, resourceVersion } = metadata;
+  const finalizers = change(metadata.finalizers ?? []);
+  await kube.patch(refTo("RestateCluster", name), {
+    body: { metadata: { resourceVersion, finalizers } },
+  });
+  return { kind: "done" };
+}
+
+async function provision(
+  { config, dial }: ApplyContext,
+  { metadata }: RestateCluster,
+  action: Extract<ClusterAction, { kind: "provisionCluster" }>,
+): Promise<ActionResult> {
+  const host = `${FIRST_POD_NAME}.restate-cluster.${metadata.name}.svc.${config.clusterDns}`;
+  const answer = await provisionCluster(dial, { host, port: 5122 });
+  if (answer.kind === "provisioned") return { kind: "done" };
+  if (!action.justStarted) throw new Error(`provisioning: ${answer.message}`);
+  return {
+    kind: "waiting",
+    outcome: {
+      kind: "waiting",
+      reason: "ProvisioningPodNotRunning",
+      message: `pod ${FIRST_POD_NAME} runs but does not answer yet: ${answer.message}`,
+      requeueAfterMs: STARTING_RETRY_MS,
+    },
+  };
+}

@@ -1,0 +1,14 @@
+/** At most one node of a cluster is evicted at a time, whatever its size. */
+import type { V1PodDisruptionBudget } from "@kubernetes/client-node";
+import type { Manifest } from "../../core/manifest.ts";
+import type { ClusterView } from "../api.ts";
+import { childMetadata, instanceLabels } from "./metadata.ts";
+
+export function buildPodDisruptionBudget(cluster: ClusterView): Manifest<V1PodDisruptionBudget> {
+  return {
+    apiVersion: "policy/v1",
+    kind: "PodDisruptionBudget",
+    metadata: childMetadata(cluster, { name: "restate" }),
+    spec: { maxUnavailable: 1, selector: { matchLabels: instanceLabels(cluster.name) } },
+  };
+}

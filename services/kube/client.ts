@@ -1,0 +1,216 @@
+/**
+ * The Kubernetes client of the services: the few verbs they use, fresh on every call. No cache, no informer, nothing
+ * that could be stale. Every request has a deadline and is named, so that an error says what was tried.
+ */
+import {
+  HttpMethod,
+  KubeConfig,
+  RequestContext,
+  type KubernetesObject,
+  type V1ObjectMeta,
+} from "@kubernetes/client-node";
+import { request } from "undici";
+import type { AnyManifest } from "../core/manifest.ts";
+import { titleOf, type ObjectRef } from "../core/resource.ts";
+import { refOf } from "../core/children.ts";
+import { kubeErrorOf, kubeErrorWithoutAnswer } from "./errors.ts";
+import { collectionPath, objectPath, refTo, type Kind, type KindTypes } from "./kinds.ts";
+
+/** Deadline of one request, connecting included. */
+const REQUEST_TIMEOUT_MS = 5_000;
+/** Objects asked for per page of a list. */
+const LIST_PAGE_SIZE = 500;
+
+const METADATA_LIST =
+  "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
+/** An object whose metadata is all that was asked for. */
+export interface MetadataOnly {
+  readonly metadata?: V1ObjectMeta;
+}
+
+export interface ListQuery<K extends Kind = Kind> {
+  readonly kind: K;
+  readonly namespace?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface RemoveOptions {
+  /** Only an object with this uid is removed. */
+  readonly uid: string;
+  readonly propagation?: "Background" | "Foreground" | "Orphan";
+}
+
+export interface MergePatch {
+  readonly subresource?: "status";
+  readonly body: unknown;
+}
+
+interface Call {
+  readonly method: HttpMethod;
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  /** What this is, for errors: `apply StatefulSet restate`. */
+  readonly title: string;
+}
+
+/** Verbs as kubectl has them; all throw `KubeError`. */
+export class KubeClient {
+  readonly #config: KubeConfig;
+
+  constructor(config: KubeConfig) {
+    this.#config = config;
+  }
+
+  /** One object, or `undefined` when there is none. */
+  async get<K extends Kind>(
+    kind: K,
+    name: string,
+    namespace?: string,
+  ): Promise<KindTypes[K] | undefined> {
+    const ref = refTo(kind, name, namespace);
+    const title = `get ${titleOf(ref)}`;
+    const answer = await this.#send({ method: HttpMethod.GET, path: objectPath(ref), title });
+    return answer.status === 404 ? undefined : (answer.expectOk() as KindTypes[K]);
+  }
+
+  /** All objects of a kind that carry the labels, whole. */
+  list<K extends Kind>(query: ListQuery<K>): Promise<KindTypes[K][]> {
+    return this.#listPages<KindTypes[K]>(query, {});
+  }
+
+  /** The same, metadata only: a tenth of the bytes, and nothing of a spec or of data is read. */
+  listMetadata(query: ListQuery): Promise<MetadataOnly[]> {
+    return this.#listPages<MetadataOnly>(query, { accept: METADATA_LIST });
+  }
+
+  /** Server-side apply, forced, as `fieldManager`. Creates or updates; answers the live object. */
+  async apply(manifest: AnyManifest, fieldManager: string): Promise<KubernetesObject> {
+    const ref = refOf(manifest);
+    const answer = await this.#send({
+      method: HttpMethod.PATCH,
+      path: objectPath(ref),
+      query: { fieldManager, force: "true" },
+      headers: { "content-type": "application/apply-patch+yaml" },
+      body: manifest,
+      title: `apply ${titleOf(ref)}`,
+    });
+    return answer.expectOk() as KubernetesObject;
+  }
+
+  /** JSON merge patch of an object or of its status. `undefined` when there is no such object. */
+  async patch(ref: ObjectRef, patch: MergePatch): Promise<object | undefined> {
+    const suffix = patch.subresource === undefined ? "" : `/${patch.subresource}`;
+    const answer = await this.#send({
+      method: HttpMethod.PATCH,
+      path: objectPath(ref) + suffix,
+      query: { fieldManager: "restate-operator" },
+      headers: { "content-type": "application/merge-patch+json" },
+      body: patch.body,
+      title: `patch ${patch.subresource === undefined ? "" : `${patch.subresource} of `}${titleOf(ref)}`,
+    });
+    return answer.status === 404 ? undefined : (answer.expectOk() as object);
+  }
+
+  /** Removes the object with this uid. Gone already, or another object by now: nothing to do. */
+  async remove(ref: ObjectRef, options: RemoveOptions): Promise<void> {
+    const answer = await this.#send({
+      method: HttpMethod.DELETE,
+      path: objectPath(ref),
+      body: {
+        apiVersion: "v1",
+        kind: "DeleteOptions",
+        preconditions: { uid: options.uid },
+        propagationPolicy: options.propagation ?? "Background",
+      },
+      title: `remove ${titleOf(ref)}`,
+    });
+    if (answer.status !== 404 && answer.status !== 409) answer.expectOk();
+  }
+
+  /** Creates an object that gets its name from the server (events). */
+  async create(manifest: AnyManifest): Promise<void> {
+    const { kind = "", metadata } = manifest;
+    const answer = await this.#send({
+      method: HttpMethod.POST,
+      path: collectionPath(kind, metadata?.namespace),
+      query: { fieldManager: "restate-operator" },
+      body: manifest,
+      title: `create ${kind}`,
+    });
+    answer.expectOk();
+  }
+
+  async #listPages<T>(query: ListQuery, headers: Readonly<Record<string, string>>): Promise<T[]> {
+    const labelSelector = Object.entries(query.labels ?? {})
+      .map(([key, value]) => `${key}=${value}`)
+      .join(",");
+    const items: T[] = [];
+    let continueToken = "";
+    do {
+      const answer = await this.#send({
+        method: HttpMethod.GET,
+        path: collectionPath(query.kind, query.namespace),
+        query: {
+          limit: String(LIST_PAGE_SIZE),
+          ...(labelSelector === "" ? {} : { labelSelector }),
+          ...(continueToken === "" ? {} : { continue: continueToken }),
+        },
+        headers,
+        title: `list ${query.kind}`,
+      });
+      const page = answer.expectOk() as { items?: T[]; metadata?: { continue?: string } };
+      items.push(...(page.items ?? []));
+      continueToken = page.metadata?.continue ?? "";
+    } while (continueToken !== "");
+    return items;
+  }
+
+  async #send(call: Call): Promise<{ status: number; expectOk: () => unknown }> {
+    const cluster = this.#config.getCurrentCluster();
+    if (cluster === null) throw new Error("the kubeconfig has no current cluster");
+    const query = new URLSearchParams(call.query).toString();
+    const context = new RequestContext(
+      `${cluster.server}${call.path}${query === "" ? "" : `?${query}`}`,
+      call.method,
+    );
+    await this.#config.applySecurityAuthentication(context);
+    const { status, text } = await this.#exchange(context, call);
+    const expectOk = (): unknown => {
+      if (status < 200 || status > 299) throw kubeErrorOf(call.title, status, text);
+      return JSON.parse(text) as unknown;
+    };
+    return { status, expectOk };
+  }
+
+  async #exchange(context: RequestContext, call: Call): Promise<{ status: number; text: string }> {
+    const dispatcher = context.getDispatcher();
+    try {
+      const response = await request(context.getUrl(), {
+        method: call.method,
+        headers: {
+          accept: "application/json",
+          ...(call.body === undefined ? {} : { "content-type": "application/json" }),
+          ...context.getHeaders(),
+          ...call.headers,
+        },
+        body: call.body === undefined ? null : JSON.stringify(call.body),
+        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+        ...(dispatcher === undefined ? {} : { dispatcher }),
+      });
+      return { status: response.statusCode, text: await response.body.text() };
+    } catch (error) {
+      throw kubeErrorWithoutAnswer(call.title, error);
+    }
+  }
+}
+
+/** Credentials: the given file, else `KUBECONFIG`, else the pod's service account. */
+export function loadKubeConfig(file?: string): KubeConfig {
+  const config = new KubeConfig();
+  if (file === undefined) config.loadFromDefault();
+  else config.loadFromFile(file);
+  return config;
+}

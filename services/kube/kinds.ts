@@ -1,0 +1,115 @@
+/**
+ * The Kubernetes kinds the operator reads or writes, and how their URLs are made. A table rather than discovery: these
+ * kinds are known, and discovery would cost requests and go stale.
+ */
+import type {
+  CoreV1Event,
+  V1ConfigMap,
+  V1Namespace,
+  V1NetworkPolicy,
+  V1PersistentVolumeClaim,
+  V1Pod,
+  V1PodDisruptionBudget,
+  V1Service,
+  V1ServiceAccount,
+  V1StatefulSet,
+} from "@kubernetes/client-node";
+import type { ObjectRef } from "../core/resource.ts";
+
+interface KindInfo {
+  readonly apiVersion: string;
+  readonly plural: string;
+  readonly namespaced: boolean;
+}
+
+const KINDS = {
+  ConfigMap: { apiVersion: "v1", plural: "configmaps", namespaced: true },
+  Event: { apiVersion: "v1", plural: "events", namespaced: true },
+  Namespace: { apiVersion: "v1", plural: "namespaces", namespaced: false },
+  NetworkPolicy: {
+    apiVersion: "networking.k8s.io/v1",
+    plural: "networkpolicies",
+    namespaced: true,
+  },
+  PersistentVolumeClaim: { apiVersion: "v1", plural: "persistentvolumeclaims", namespaced: true },
+  Pod: { apiVersion: "v1", plural: "pods", namespaced: true },
+  PodDisruptionBudget: {
+    apiVersion: "policy/v1",
+    plural: "poddisruptionbudgets",
+    namespaced: true,
+  },
+  RestateCloudEnvironment: {
+    apiVersion: "restate.dev/v1beta1",
+    plural: "restatecloudenvironments",
+    namespaced: false,
+  },
+  RestateCluster: { apiVersion: "restate.dev/v1", plural: "restateclusters", namespaced: false },
+  RestateDeployment: {
+    apiVersion: "restate.dev/v1beta1",
+    plural: "restatedeployments",
+    namespaced: true,
+  },
+  Service: { apiVersion: "v1", plural: "services", namespaced: true },
+  ServiceAccount: { apiVersion: "v1", plural: "serviceaccounts", namespaced: true },
+  StatefulSet: { apiVersion: "apps/v1", plural: "statefulsets", namespaced: true },
+} as const satisfies Record<string, KindInfo>;
+
+/** A kind of the table above. */
+export type Kind = keyof typeof KINDS;
+
+/** What the API server answers for each kind. Our own kinds are parsed by whoever reads them, so they are unknown here. */
+export interface KindTypes {
+  readonly ConfigMap: V1ConfigMap;
+  readonly Event: CoreV1Event;
+  readonly Namespace: V1Namespace;
+  readonly NetworkPolicy: V1NetworkPolicy;
+  readonly PersistentVolumeClaim: V1PersistentVolumeClaim;
+  readonly Pod: V1Pod;
+  readonly PodDisruptionBudget: V1PodDisruptionBudget;
+  readonly RestateCloudEnvironment: object;
+  readonly RestateCluster: object;
+  readonly RestateDeployment: object;
+  readonly Service: V1Service;
+  readonly ServiceAccount: V1ServiceAccount;
+  readonly StatefulSet: V1StatefulSet;
+}
+
+const isKind = (kind: string): kind is Kind => Object.hasOwn(KINDS, kind);
+
+function infoOf(kind: string): KindInfo {
+  if (!isKind(kind)) throw new Error(`${kind} is not a kind this operator reads or writes`);
+  return KINDS[kind];
+}
+
+/** A reference by kind alone: the apiVersion comes from the table. */
+export function refTo(kind: string, name: string, namespace?: string): ObjectRef {
+  return {
+    apiVersion: infoOf(kind).apiVersion,
+    kind,
+    ...(namespace === undefined ? {} : { namespace }),
+    name,
+  };
+}
+
+/** Path of a collection: of one namespace, or of the whole cluster when none is given. */
+export function collectionPath(kind: string, namespace?: string): string {
+  const { apiVersion, plural, namespaced } = infoOf(kind);
+  const root = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  const scope =
+    namespaced && namespace !== undefined ? `/namespaces/${encodeURIComponent(namespace)}` : "";
+  return `${root}${scope}/${plural}`;
+}
+
+/** Path of one object. Throws for a namespaced kind without a namespace: that would address another object. */
+export function objectPath(ref: ObjectRef): string {
+  const { apiVersion, namespaced } = infoOf(ref.kind);
+  if (apiVersion !== ref.apiVersion) {
+    throw new Error(`${ref.kind} is served as ${apiVersion}, not as ${ref.apiVersion}`);
+  }
+  if (namespaced !== (ref.namespace !== undefined)) {
+    throw new Error(
+      `${ref.kind} ${ref.name}: the namespace is ${namespaced ? "missing" : "too much"}`,
+    );
+  }
+  return `${collectionPath(ref.kind, ref.namespace)}/${encodeURIComponent(ref.name)}`;
+}

@@ -1,0 +1,189 @@
+#!/usr/bin/env node
+/**
+ * The services: the process that reconciles. It serves the reconcilers to the bootstrap Restate, registers itself there,
+ * and sweeps what an earlier build left in flight. All it knows is in Kubernetes and in Restate: it can be killed at any
+ * moment and started again anywhere.
+ */
+import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createEndpointHandler } from "@restatedev/restate-sdk";
+import { Command } from "commander";
+import type { Logger } from "pino";
+import packageJson from "../package.json" with { type: "json" };
+import { publicIdentityOf } from "../bootstrap/restate/identity.ts";
+import { registerServices } from "../bootstrap/restate/register.ts";
+import { sweep, type SweepTarget } from "../bootstrap/restate/sweep.ts";
+import { waitForRestate } from "../bootstrap/restate/wait.ts";
+import { wakeThroughIngress } from "../bootstrap/restate/wake.ts";
+import { buildIdOf } from "./build-id.ts";
+import { cloudEnvironmentKind } from "./cloud-environment/reconciler.ts";
+import { clusterKind } from "./cluster/reconciler.ts";
+import { ConfigError, readConfig, type ServicesConfig } from "./config.ts";
+import { deploymentKind } from "./deployment/reconciler.ts";
+import { serveEndpoint, serveHealth, type Readiness } from "./endpoint.ts";
+import { KubeClient, loadKubeConfig } from "./kube/client.ts";
+import { defineReconciler } from "./reconciler/reconciler.ts";
+import { AdminError, RestateAdmin } from "./restate/admin.ts";
+import { dialer } from "./restate/dial.ts";
+import { sdkLogger } from "./telemetry/sdk-logger.ts";
+import { createTelemetry, type Telemetry } from "./telemetry/telemetry.ts";
+
+/** How soon the sweep is repeated while an older build still has something in flight. */
+const SWEEP_AGAIN_MS = 5_000;
+
+const ENVIRONMENT_HELP = `
+Environment:
+  BOOTSTRAP_INGRESS_URL, BOOTSTRAP_ADMIN_URL  the operator's own Restate (required)
+  BOOTSTRAP_AUTH_TOKEN_FILE   file with a bearer token for it
+  SERVICES_URL                URL by which that Restate reaches this process (required)
+  REQUEST_IDENTITY_KEY_FILE   private key (PEM) with which that Restate signs its requests, or
+  REQUEST_IDENTITY_PUBLIC_KEYS  its public keys: publickeyv1_…, comma separated
+  SERVICES_PORT               port of the endpoint, h2c (9080)
+  HEALTH_PORT                 port of /health, /ready and /metrics (8080)
+  BIND_ADDRESS                address to listen on (0.0.0.0)
+  OPERATOR_NAMESPACE          namespace of the operator (restate-operator)
+  OPERATOR_LABEL_NAME, OPERATOR_LABEL_VALUE  label of these pods, which NetworkPolicies of clusters let in
+  CLUSTER_DNS                 domain of the Kubernetes cluster (cluster.local)
+  CLUSTER_PROXY               host:port of a proxy that reaches names of the cluster, when this runs outside it
+  MANAGE_NETWORK_POLICIES     whether NetworkPolicies are written (true)
+  LOG_LEVEL                   trace, debug, info, warn, error or silent (info)
+  KUBECONFIG                  credentials, when neither --kubeconfig nor a pod gives them
+`;
+
+async function run(kubeconfig: string | undefined): Promise<void> {
+  const config = readConfig();
+  const telemetry = createTelemetry(config.LOG_LEVEL);
+  const build = buildIdOf(process.argv[1] ?? "", packageJson.version);
+  const reconcilers = reconcilersOf(config, telemetry, kubeconfig);
+  const handler = createEndpointHandler({
+    services: reconcilers,
+    identityKeys: await identityKeysOf(config),
+    logger: sdkLogger(telemetry.log),
+  });
+  const readiness: Readiness = { registered: false };
+  const address = config.BIND_ADDRESS;
+  const health = await serveHealth(
+    { readiness, registry: telemetry.registry },
+    { address, port: config.HEALTH_PORT },
+  );
+  const endpoint = await serveEndpoint(build, handler, { address, port: config.SERVICES_PORT });
+  telemetry.log.info({ build, port: endpoint.port, healthPort: health.port }, "services started");
+
+  const stopping = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopping.abort());
+  const stopped = new Promise<void>((resolve) => {
+    stopping.signal.addEventListener("abort", () => resolve());
+  });
+  const names = reconcilers.map(({ name }) => name);
+  await Promise.race([
+    takeUpWork({ config, telemetry, build, names, readiness, stopping }),
+    stopped,
+  ]);
+  await stopped;
+  await Promise.all([endpoint.close(), health.close()]);
+  telemetry.log.info("services stopped");
+}
+
+function reconcilersOf(
+  config: ServicesConfig,
+  telemetry: Telemetry,
+  kubeconfig: string | undefined,
+) {
+  const kube = new KubeClient(loadKubeConfig(kubeconfig));
+  const cluster = {
+    operatorNamespace: config.OPERATOR_NAMESPACE,
+    operatorLabel: { name: config.OPERATOR_LABEL_NAME, value: config.OPERATOR_LABEL_VALUE },
+    clusterDns: config.CLUSTER_DNS,
+    manageNetworkPolicies: config.MANAGE_NETWORK_POLICIES,
+  };
+  const dial = dialer(config.CLUSTER_PROXY);
+  return [
+    defineReconciler(clusterKind({ kube, config: cluster, dial }), telemetry),
+    defineReconciler(deploymentKind({ kube }), telemetry),
+    defineReconciler(cloudEnvironmentKind({ kube }), telemetry),
+  ];
+}
+
+async function identityKeysOf(config: ServicesConfig): Promise<string[]> {
+  const file = config.REQUEST_IDENTITY_KEY_FILE;
+  const own = file === undefined ? [] : [publicIdentityOf(await readFile(file, "utf8"))];
+  return [...own, ...(config.REQUEST_IDENTITY_PUBLIC_KEYS ?? [])];
+}
+
+/** Registers this build, then ends what other builds left in flight. */
+async function takeUpWork(start: {
+  config: ServicesConfig;
+  telemetry: Telemetry;
+  build: string;
+  names: readonly string[];
+  readiness: Readiness;
+  stopping: AbortController;
+}): Promise<void> {
+  const { config, telemetry, build, names, readiness, stopping } = start;
+  const { log } = telemetry;
+  const { signal } = stopping;
+  const tokenFile = config.BOOTSTRAP_AUTH_TOKEN_FILE;
+  const token =
+    tokenFile === undefined
+      ? {}
+      : { token: async () => (await readFile(tokenFile, "utf8")).trim() };
+  const admin = new RestateAdmin({ url: config.BOOTSTRAP_ADMIN_URL, ...token });
+  try {
+    await waitForRestate(admin, {
+      signal,
+      onWait: (reason) => log.warn({ reason }, "waiting for the bootstrap Restate"),
+    });
+    const uri = `${config.SERVICES_URL}/${build}`;
+    const deploymentId = await registerServices(
+      admin,
+      { uri, services: names },
+      { signal, onRefusal: (reason) => log.warn({ reason, uri }, "registration was refused") },
+    );
+    readiness.registered = true;
+    log.info({ uri, deploymentId }, "registered");
+    const wake = wakeThroughIngress({ url: config.BOOTSTRAP_INGRESS_URL, ...token });
+    await sweepUntilDone(
+      { admin, deploymentId, services: names, wakeable: names, wake },
+      log,
+      signal,
+    );
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    await admin.close();
+  }
+}
+
+/** An older build's invocation may be pinned while it is being killed, and the bootstrap may be away: until nothing is left. */
+async function sweepUntilDone(
+  target: SweepTarget,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    try {
+      const swept = await sweep(target);
+      if (swept.killed + swept.forgotten > 0) log.info({ ...swept }, "swept");
+      if (swept.remaining === 0) return;
+    } catch (error) {
+      if (!(error instanceof AdminError)) throw error;
+      log.warn({ reason: error.message }, "the sweep is repeated");
+    }
+    await sleep(SWEEP_AGAIN_MS, undefined, { signal });
+  }
+}
+
+const command = new Command("services")
+  .description("Reconciles Restate resources: the services that the operator's own Restate calls.")
+  .version(packageJson.version)
+  .option("--kubeconfig <file>", "credentials for Kubernetes")
+  .addHelpText("after", ENVIRONMENT_HELP)
+  .action((options: { kubeconfig?: string }) => run(options.kubeconfig));
+
+try {
+  await command.parseAsync();
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error;
+  process.stderr.write(`services: ${error.message}\n`);
+  process.exitCode = 1;
+}

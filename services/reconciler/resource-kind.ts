@@ -1,0 +1,56 @@
+/**
+ * What a kind of resource brings to the reconciler: how to decide (`plan`), how to carry out one decision (`apply`), and
+ * how to say what came of it. Everything durable (steps, state, timers, failures) is the reconciler's, once for all kinds.
+ */
+import type { AppliedObject, AppliedObjects } from "../core/children.ts";
+import type { Outcome } from "../core/outcome.ts";
+import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
+import type { ResourceIdentity } from "../core/resource.ts";
+
+/** What earlier reconciles of a resource left to the next one. */
+export interface Remembered {
+  /** uid of the resource it belongs to: what is remembered of another one is forgotten. */
+  readonly uid: string | undefined;
+  readonly applied: AppliedObjects;
+}
+
+/** What came of one action. */
+export type ActionResult =
+  /** Done; `applied` holds what to remember (`null`: to forget) of each child touched. */
+  | { readonly kind: "done"; readonly applied?: Readonly<Record<string, AppliedObject | null>> }
+  /** The resource is another one by now, or has another generation: the plan is void. */
+  | { readonly kind: "superseded" }
+  /** Not possible yet, as is to be expected; the rest of the plan waits with it. */
+  | { readonly kind: "waiting"; readonly outcome: Extract<Outcome, { kind: "waiting" }> };
+
+/** Why a reconcile failed, in the vocabulary of the kind's conditions. */
+export interface Failure<Reason extends string> {
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+/**
+ * One attempt at one reconcile: lives as long as a process works on it, and may keep what it has just read. Each method
+ * is called inside a step of its own, so each is idempotent, and none relies on another having run in this process.
+ */
+export interface Attempt<Action extends AnyAction, Status, Reason extends string> {
+  plan(remembered: Remembered): Promise<Plan<Action, Status>>;
+  apply(action: Action, planned: ResourceIdentity): Promise<ActionResult>;
+  /** Writes the status if it differs from what is there. */
+  writeStatus(status: Status, planned: ResourceIdentity): Promise<ActionResult>;
+  emit(event: EventClaim, planned: ResourceIdentity): Promise<void>;
+  /** Says in the resource's conditions and in an event that a reconcile failed; writes nothing when that is said already. */
+  writeFailure(failure: Failure<Reason>): Promise<void>;
+}
+
+export interface ResourceKind<Action extends AnyAction, Status, Reason extends string> {
+  /** Name of the Restate service: `ClusterReconciler`. */
+  readonly service: string;
+  /** Kubernetes kind: `RestateCluster`. */
+  readonly kind: string;
+  attempt(key: string): Attempt<Action, Status, Reason>;
+  /** Name of an action's step: lower-case verb, kind, name; the same in every release. */
+  stepOf(action: Action): string;
+  /** Condition reason when this action fails; `undefined`: when planning or writing the status does. */
+  reasonOfFailure(action: Action | undefined): Reason;
+}

@@ -1,0 +1,82 @@
+/**
+ * The control plane that tests share: started by the first test file that asks, used by all of a run, ended with the run
+ * (kubernetes-teardown.ts). Tests keep out of each other's way by namespaces and names of their own.
+ *
+ * A test that needs one for itself (to restart the API server, to play pods) calls startControlPlane with a folder of its own.
+ */
+import { execFile } from "node:child_process";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { isMainThread } from "node:worker_threads";
+import { findCluster, type ClusterAccess } from "../../bootstrap/kubernetes/cluster.ts";
+import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
+import { withLock } from "../../bootstrap/lock.ts";
+import { isRunning } from "../../bootstrap/process-identity.ts";
+import { cleanUpLeftovers, detachProcesses } from "../../bootstrap/processes.ts";
+
+/** Every run of the tests keeps its clusters in a folder of its own, named after the test runner's process. */
+const RUNS_DIR = join(import.meta.dirname, "..", "..", ".data", "test");
+
+/** The folder of the run that the calling test file belongs to. */
+export function testRunDir(): string {
+  // a test file runs in a child process or in a thread of the test runner
+  return runDirOf(isMainThread ? process.ppid : process.pid);
+}
+
+/** The folder of the run whose test runner has the given process id. */
+export function runDirOf(pid: number): string {
+  return join(RUNS_DIR, String(pid));
+}
+
+/** The run's control plane (three nodes, pods played by kwok), started now if no test asked before. */
+export async function sharedControlPlane(): Promise<ClusterAccess> {
+  const dir = sharedControlPlaneDir(testRunDir());
+  return withLock(`${dir}.lock`, async () => {
+    const running = await findCluster(dir);
+    if (running !== undefined) return running;
+    await removeEndedRuns();
+    const cluster = await startControlPlane({ dir, log: logProgress });
+    // test files are processes of their own, and the first one must not take the cluster with it
+    await detachProcesses(dir);
+    return cluster;
+  });
+}
+
+/** Ends the shared control plane of a run and removes the run's folder. */
+export async function removeRun(runDir: string): Promise<void> {
+  await cleanUpLeftovers(sharedControlPlaneDir(runDir), { detached: true });
+  await rm(runDir, { recursive: true, force: true });
+}
+
+/** What a test runner that was killed left behind. */
+export async function removeEndedRuns(): Promise<void> {
+  await mkdir(RUNS_DIR, { recursive: true });
+  for (const name of await readdir(RUNS_DIR)) {
+    if (!(await isRunning(Number(name)))) await removeRun(join(RUNS_DIR, name));
+  }
+}
+
+function sharedControlPlaneDir(runDir: string): string {
+  return join(runDir, "control-plane");
+}
+
+/** Progress lines among the test runner's own output. */
+export function logProgress(line: string): void {
+  process.stderr.write(`  ${line}\n`);
+}
+
+/** Runs kubectl as the administrator (or with another kubeconfig) and returns its standard output. */
+export async function kubectl(
+  cluster: Pick<ClusterAccess, "kubernetesBinary" | "kubeconfig">,
+  args: readonly string[],
+  input?: string,
+): Promise<string> {
+  const running = promisify(execFile)(
+    cluster.kubernetesBinary,
+    ["kubectl", `--kubeconfig=${cluster.kubeconfig}`, ...args],
+    { maxBuffer: 64 * 1024 * 1024 },
+  );
+  running.child.stdin?.end(input ?? "");
+  return (await running).stdout;
+}

@@ -1,0 +1,204 @@
+/**
+ * Who may do what: the permissions of the three identities and the connections between their pods, as the chart grants
+ * them. A permission that no code uses is a finding, and so is one that is missing.
+ */
+import type { V1NetworkPolicyPeer, V1PolicyRule } from "@kubernetes/client-node";
+import { beforeAll, describe, expect, it } from "vitest";
+import { childKinds, RESOURCES, type WatchedKind } from "../../watcher/kinds.ts";
+import { RELEASE, renderChart, type RenderedChart } from "../harness/charts.ts";
+
+const BUILD_TIMEOUT_MS = 1_500_000;
+
+let defaults: RenderedChart;
+
+beforeAll(async () => {
+  defaults = await renderChart();
+}, BUILD_TIMEOUT_MS);
+
+/** `verb resource.group`, sorted. */
+function grantsOf(rules: readonly V1PolicyRule[]): string[] {
+  const grants = rules.flatMap(({ apiGroups = [], resources = [], verbs }) =>
+    apiGroups.flatMap((group) =>
+      resources.flatMap((resource) =>
+        verbs.map((verb) => `${verb} ${group === "" ? resource : `${resource}.${group}`}`),
+      ),
+    ),
+  );
+  return grants.toSorted();
+}
+
+const each = (verbs: readonly string[], resources: readonly string[]): string[] =>
+  resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}`));
+
+describe("permissions", () => {
+  it("roles exist for the services and the watcher only", () => {
+    expect(defaults.names.filter((name) => /^(Cluster)?Role /.test(name))).toEqual([
+      "ClusterRole restate-operator",
+      "ClusterRole restate-operator-watcher",
+      "Role restate-operator-watcher",
+    ]);
+  });
+
+  it("services: write what belongs to the three kinds, and no Secrets", () => {
+    expect(grantsOf(defaults.get("ClusterRole", "restate-operator").rules ?? [])).toEqual(
+      [
+        ...each(
+          ["get", "list", "patch"],
+          [
+            "restateclusters.restate.dev",
+            "restatedeployments.restate.dev",
+            "restatecloudenvironments.restate.dev",
+          ],
+        ),
+        ...each(
+          ["patch"],
+          [
+            "restateclusters/status.restate.dev",
+            "restatedeployments/status.restate.dev",
+            "restatecloudenvironments/status.restate.dev",
+          ],
+        ),
+        ...each(["get", "create", "patch"], ["namespaces"]),
+        ...each(
+          ["get", "list", "create", "patch", "delete"],
+          [
+            "serviceaccounts",
+            "configmaps",
+            "services",
+            "statefulsets.apps",
+            "poddisruptionbudgets.policy",
+            "networkpolicies.networking.k8s.io",
+          ],
+        ),
+        ...each(["list"], ["persistentvolumeclaims", "pods"]),
+        ...each(["create"], ["events"]),
+      ].toSorted(),
+    );
+  });
+
+  it("watcher: lists and watches exactly the kinds of watcher/kinds.ts", () => {
+    const isCloudEnvironments = (kind: WatchedKind) => "namespace" in kind;
+    const watched: WatchedKind[] = [...Object.values(RESOURCES), ...childKinds(RELEASE)];
+    const grants = (kinds: WatchedKind[]) =>
+      grantsOf(
+        kinds.map(({ group, plural }) => ({
+          apiGroups: [group],
+          resources: [plural],
+          verbs: ["list", "watch"],
+        })),
+      );
+    const clusterWide = new Set(grants(watched.filter((kind) => !isCloudEnvironments(kind))));
+    const ownNamespace = grants(watched.filter(isCloudEnvironments));
+    const { rules } = defaults.get("ClusterRole", "restate-operator-watcher");
+    expect(grantsOf(rules ?? [])).toEqual([...clusterWide].toSorted());
+    expect(grantsOf(defaults.get("Role", "restate-operator-watcher").rules)).toEqual(
+      [
+        "create events.events.k8s.io",
+        ...ownNamespace.filter((grant) => !clusterWide.has(grant)),
+      ].toSorted(),
+    );
+  });
+
+  it("nobody: wildcards, Secrets, exec, or a way to more permissions", async () => {
+    const everything = await renderChart({
+      awsPodIdentityAssociationCluster: "eks",
+      gcpWorkloadIdentity: true,
+      serviceMonitor: { enabled: true },
+    });
+    const rules = everything.objects.flatMap((object) =>
+      object.kind === "ClusterRole" || object.kind === "Role"
+        ? (everything.get(object.kind, object.metadata.name).rules ?? [])
+        : [],
+    );
+    expect(rules.flatMap(({ nonResourceURLs = [] }) => nonResourceURLs)).toEqual([]);
+    const dangerous =
+      /\*|secrets|escalate|bind|impersonate|exec|attach|portforward|\/proxy|\/token/;
+    expect(grantsOf(rules).filter((grant) => dangerous.test(grant))).toEqual([]);
+  });
+});
+
+/** A peer by the pods it selects, or as JSON when it is something else. */
+function nameOf(peer: V1NetworkPolicyPeer): string {
+  const app = peer.podSelector?.matchLabels?.["app"];
+  return app !== undefined && peer.namespaceSelector === undefined ? app : JSON.stringify(peer);
+}
+
+/** `port ← who` of every ingress rule, `port → whom` of every egress rule, and the directions that are denied otherwise. */
+function connectionsOf(chart: RenderedChart, policy: string) {
+  const { spec } = chart.get("NetworkPolicy", policy);
+  const who = (peers: V1NetworkPolicyPeer[] | undefined) =>
+    peers === undefined ? "everybody" : peers.map(nameOf).join(" ");
+  const portsOf = (ports: { port?: unknown }[] = []) => ports.map(({ port }) => port).join(" ");
+  return {
+    pods: spec?.podSelector?.matchLabels?.["app"],
+    denied: spec?.policyTypes,
+    allowed: [
+      ...(spec?.ingress ?? []).map(({ ports, _from }) => `${portsOf(ports)} <- ${who(_from)}`),
+      ...(spec?.egress ?? []).map(({ ports, to }) => `${portsOf(ports)} -> ${who(to)}`),
+    ],
+  };
+}
+
+describe("connections", () => {
+  const dns =
+    '{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"kube-system"}},' +
+    '"podSelector":{"matchLabels":{"k8s-app":"kube-dns"}}} {"ipBlock":{"cidr":"169.254.20.10/32"}}';
+  const prometheus = [{ namespaceSelector: { matchLabels: { team: "metrics" } } }];
+  const scraper = JSON.stringify(prometheus[0]);
+
+  it.each([
+    {
+      policy: "restate-operator-bootstrap",
+      connections: {
+        pods: "restate-operator-bootstrap",
+        denied: ["Ingress", "Egress"],
+        allowed: [
+          "8080 <- restate-operator-watcher restate-operator",
+          "9070 <- restate-operator",
+          "9080 -> restate-operator",
+          `53 53 -> ${dns}`,
+        ],
+      },
+    },
+    {
+      policy: "restate-operator",
+      connections: {
+        pods: "restate-operator",
+        denied: ["Ingress"],
+        allowed: ["9080 <- restate-operator-bootstrap"],
+      },
+    },
+    {
+      policy: "restate-operator-watcher",
+      connections: { pods: "restate-operator-watcher", denied: ["Ingress"], allowed: [] },
+    },
+  ])("$policy", ({ policy, connections }) => {
+    expect(connectionsOf(defaults, policy)).toEqual(connections);
+  });
+
+  it("metricsFrom opens the metrics, and only those", async () => {
+    const chart = await renderChart({ networkPolicies: { metricsFrom: prometheus } });
+    const added = [
+      "restate-operator",
+      "restate-operator-watcher",
+      "restate-operator-bootstrap",
+    ].map((policy) => {
+      const before = new Set(connectionsOf(defaults, policy).allowed);
+      return connectionsOf(chart, policy).allowed.filter((line) => !before.has(line));
+    });
+    expect(added).toEqual([[`8080 <- ${scraper}`], [`8080 <- ${scraper}`], [`5122 <- ${scraper}`]]);
+  });
+
+  it("a Restate elsewhere may come from anywhere, or from where servicesFrom says", async () => {
+    const bootstrap = {
+      enabled: false,
+      ingressUrl: "https://example.test:8080",
+      adminUrl: "https://example.test:9070",
+      publicKeys: ["publickeyv1_GpszWWkc1Uc1ckph5vpiqmGvofQ9SPENCSgbWHJJyiMX"],
+    };
+    const open = await renderChart({ bootstrap });
+    const narrow = await renderChart({ bootstrap, networkPolicies: { servicesFrom: prometheus } });
+    expect(connectionsOf(open, "restate-operator").allowed).toEqual(["9080 <- everybody"]);
+    expect(connectionsOf(narrow, "restate-operator").allowed).toEqual([`9080 <- ${scraper}`]);
+  });
+});

@@ -1,0 +1,101 @@
+/**
+ * The memory of one watched child kind: the version of each object and whose it is, to tell what changed while nobody
+ * watched. Changes are sent at the end of their burst, by whoever `wakeAfterBurst` is.
+ *
+ * C1 Every version of a child that was not seen before is sent, whatever changed in it: its status matters, and the API
+ *    server shows no generation for that.
+ * C2 The first list is not sent when the owners' own list is still to come, because that sends every owner afterwards. When
+ *    the owners were released before it ended, every owner is sent again: a child may have changed or gone between the two.
+ * C3 A child that was known and is gone is sent. C4 A child that changes hands is sent to both.
+ * C5 A child whose owner does not exist is sent once the owners were listed: its owner went while nobody watched.
+ */
+import type { Sink } from "./follow.ts";
+import type { WatchedChild } from "./kinds.ts";
+import { ownerOfChild } from "./owners.ts";
+import type { WakeKey } from "./owners.ts";
+import type { WatchedObject } from "./objects.ts";
+import type { Wake } from "./resources.ts";
+
+interface KnownChild {
+  readonly version: string | undefined;
+  readonly owner: WakeKey | undefined;
+}
+
+export interface ChildSinkOptions {
+  readonly kind: WatchedChild;
+  readonly wakeAfterBurst: Wake;
+  /** Whether wakes for all owners may have been sent already. */
+  readonly ownersReleased: () => boolean;
+  /** The owners that are known to exist. */
+  readonly owners: () => readonly WakeKey[];
+}
+
+/** Turns lists and events of one child kind into wakes of the owners. */
+export class ChildSink implements Sink {
+  readonly #options: ChildSinkOptions;
+  readonly #known = new Map<string, KnownChild>();
+  #unlisted: Set<string> = new Set();
+  #firstListEnded = false;
+
+  constructor(options: ChildSinkOptions) {
+    this.#options = options;
+  }
+
+  listBegan(): void {
+    this.#unlisted = new Set(this.#known.keys());
+  }
+
+  observed(object: WatchedObject): void {
+    const { name, namespace, resourceVersion } = object.metadata;
+    const id = `${namespace ?? ""}/${name}`;
+    this.#unlisted.delete(id);
+    const before = this.#known.get(id);
+    const owner = ownerOfChild(this.#options.kind.of, object.metadata);
+    if (before !== undefined && before.version === resourceVersion) return;
+    this.#known.set(id, { version: resourceVersion, owner });
+    if (!this.#firstListEnded) return;
+    this.#wake(owner, name, "changed");
+    if (before?.owner !== owner) this.#wake(before?.owner, name, "changed");
+  }
+
+  removed(object: WatchedObject): void {
+    const { name, namespace } = object.metadata;
+    const id = `${namespace ?? ""}/${name}`;
+    const before = this.#known.get(id)?.owner;
+    const owner = ownerOfChild(this.#options.kind.of, object.metadata);
+    this.#known.delete(id);
+    this.#wake(owner, name, "gone");
+    if (before !== owner) this.#wake(before, name, "gone");
+  }
+
+  listEnded(): void {
+    for (const id of this.#unlisted) {
+      const owner = this.#known.get(id)?.owner;
+      this.#known.delete(id);
+      this.#wake(owner, nameIn(id), "gone");
+    }
+    this.#unlisted = new Set();
+    if (this.#firstListEnded) return;
+    this.#firstListEnded = true;
+    if (!this.#options.ownersReleased()) return; // C2
+    for (const owner of this.#options.owners()) this.#wake(owner, "children", "listed late");
+    for (const [id, { owner }] of this.#known) this.#wake(owner, nameIn(id), "listed late");
+  }
+
+  /** To be called once the owners' first list ended (C5). */
+  ownersListed(): void {
+    const owners = new Set(this.#options.owners());
+    for (const [id, { owner }] of this.#known) {
+      if (owner !== undefined && !owners.has(owner)) this.#wake(owner, nameIn(id), "has no owner");
+    }
+  }
+
+  #wake(owner: WakeKey | undefined, name: string, change: string): void {
+    if (owner === undefined) return;
+    this.#options.wakeAfterBurst(owner, `${this.#options.kind.kind} ${name} ${change}`);
+  }
+}
+
+function nameIn(id: string): string {
+  return id.slice(id.indexOf("/") + 1);
+}
