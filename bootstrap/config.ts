@@ -15,15 +15,21 @@ export const cacheDir = join(
 );
 
 /** Passed on to child processes. Not KUBECONFIG, HELM_… or RESTATE_…: what a child works on is said explicitly. */
-const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "TMPDIR", "XDG_CACHE_HOME"];
+const PASSED_ON = ["HOME", "USER", "LANG", "TMPDIR", "XDG_CACHE_HOME"];
+
+// a root shell does not always have them, and iptables and runc are there
+const ADMINISTRATION_PATHS = ":/usr/local/sbin:/usr/sbin:/sbin";
 
 /** What every child process sees of this one's environment. */
-export const inheritedEnvironment: Readonly<Record<string, string>> = Object.fromEntries(
-  PASSED_ON.flatMap((name) => {
-    const value = process.env[name];
-    return value === undefined ? [] : [[name, value]];
-  }),
-);
+export const inheritedEnvironment: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    PASSED_ON.flatMap((name) => {
+      const value = process.env[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  ),
+  PATH: (process.env["PATH"] ?? "/usr/local/bin:/usr/bin:/bin") + ADMINISTRATION_PATHS,
+};
 
 /** For tools that reach a network in the way the user has configured: go, npm, apt-get. */
 export const callerEnvironment: NodeJS.ProcessEnv = process.env;

@@ -18,6 +18,8 @@ export interface OperatorOptions {
   /** Variables of the contract (section 6) and others, for services and watcher. */
   readonly env?: Readonly<Record<string, string>>;
   readonly restateEnv?: Readonly<Record<string, string>>;
+  /** Files to run instead of this checkout's sources: bundles, or the sources of another build. */
+  readonly entries?: { readonly services: string; readonly watcher: string };
 }
 
 export interface Operator {
@@ -46,12 +48,16 @@ export async function operatorParts(options: OperatorOptions): Promise<OperatorP
   const { dir, kubeconfig } = options;
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const port = await choosePorts(dir, ["services", "services-health", "watcher-health"]);
+  const entries = options.entries ?? {
+    services: entry("services/main.ts"),
+    watcher: entry("watcher/main.ts"),
+  };
   const common = { BIND_ADDRESS: "127.0.0.1", ...options.env };
   const node = (name: string, main: string, env: Readonly<Record<string, string>>) =>
     startProcess({
       name,
       command: process.execPath,
-      args: [entry(main)],
+      args: [main],
       dir,
       logFile: join(dir, "log", `${name}.log`),
       env: { ...common, ...env },
@@ -64,7 +70,7 @@ export async function operatorParts(options: OperatorOptions): Promise<OperatorP
         ...(options.restateEnv === undefined ? {} : { env: options.restateEnv }),
       }),
     startServices: (restate) =>
-      node("services", "services/main.ts", {
+      node("services", entries.services, {
         KUBECONFIG: kubeconfig,
         BOOTSTRAP_INGRESS_URL: restate.ingressUrl,
         BOOTSTRAP_ADMIN_URL: restate.adminUrl,
@@ -74,7 +80,7 @@ export async function operatorParts(options: OperatorOptions): Promise<OperatorP
         REQUEST_IDENTITY_KEY_FILE: restate.identityKeyFile,
       }),
     startWatcher: (restate) =>
-      node("watcher", "watcher/main.ts", {
+      node("watcher", entries.watcher, {
         KUBECONFIG: options.watcherKubeconfig ?? kubeconfig,
         BOOTSTRAP_INGRESS_URL: restate.ingressUrl,
         HEALTH_PORT: String(port("watcher-health")),

@@ -5,8 +5,8 @@
  * Only names that were recorded are touched. Linux, root.
  */
 import { execFile } from "node:child_process";
-import { mkdir, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, readlink, rm, rmdir, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { z } from "zod";
@@ -20,6 +20,12 @@ const Resource = z.discriminatedUnion("kind", [
   /** As in `ip netns`. */
   z.object({ kind: z.literal("networkNamespace"), name: z.string() }).readonly(),
   z.object({ kind: z.literal("folder"), path: z.string() }).readonly(),
+  /** Files whose path starts with `prefix`; the last part of it may be the beginning of a name. */
+  z.object({ kind: z.literal("files"), prefix: z.string() }).readonly(),
+  /** Symbolic links in a folder that point below `to`. */
+  z.object({ kind: z.literal("links"), in: z.string(), to: z.string() }).readonly(),
+  /** What the containers of a containerd have outside of its state folder, which names them. */
+  z.object({ kind: z.literal("containers"), stateDir: z.string() }).readonly(),
 ]);
 export type Resource = z.infer<typeof Resource>;
 
@@ -27,6 +33,8 @@ const ResourceRecord = z.object({ resource: Resource, starter: ProcessIdentity.n
 type ResourceRecord = Readonly<z.infer<typeof ResourceRecord>>;
 
 const CGROUP_ROOT = "/sys/fs/cgroup";
+/** Has no setting in libcni. */
+export const CNI_RESULTS = "/var/lib/cni/results";
 const CGROUP_EMPTY_WAIT_MS = 10_000;
 const POLL_MS = 20;
 
@@ -35,7 +43,10 @@ const RELEASE_ORDER: readonly Resource["kind"][] = [
   "cgroup",
   "mounts",
   "networkNamespace",
+  "containers",
   "folder",
+  "files",
+  "links",
 ];
 
 /** Where a data folder keeps its records. */
@@ -85,6 +96,12 @@ async function release(resource: Resource): Promise<void> {
       return removeNetworkNamespace(resource.name);
     case "folder":
       return rm(resource.path, { recursive: true, force: true });
+    case "files":
+      return removeFiles(resource.prefix);
+    case "links":
+      return removeLinks(resource);
+    case "containers":
+      return removeContainerFiles(resource.stateDir);
   }
 }
 
@@ -117,24 +134,54 @@ async function unmountUnder(folder: string): Promise<void> {
   }
 }
 
+async function removeFiles(prefix: string): Promise<void> {
+  const folder = dirname(prefix);
+  for (const name of await namesIn(folder)) {
+    if (name.startsWith(basename(prefix))) await rm(join(folder, name), { force: true });
+  }
+}
+
+async function removeLinks(links: { readonly in: string; readonly to: string }): Promise<void> {
+  for (const name of await namesIn(links.in)) {
+    const link = join(links.in, name);
+    const target = await readlink(link).catch(() => "");
+    if (target.startsWith(`${links.to}/`)) await rm(link, { force: true });
+  }
+}
+
+async function removeContainerFiles(stateDir: string): Promise<void> {
+  const tasks = join(stateDir, "io.containerd.runtime.v2.task", "k8s.io");
+  for (const id of await namesIn(tasks)) {
+    // the shim's socket, and what libcni remembers about the pod's loopback device
+    const address = await readFile(join(tasks, id, "address"), "utf8").catch(() => "");
+    if (address.startsWith("unix://")) await rm(address.slice("unix://".length), { force: true });
+    await rm(join(CNI_RESULTS, `cni-loopback-${id}-lo`), { force: true });
+  }
+}
+
 async function removeNetworkNamespace(name: string): Promise<void> {
   const { stdout } = await promisify(execFile)("ip", ["netns", "list"]);
   const isThere = stdout.split("\n").some((line) => line.split(" ")[0] === name);
   if (isThere) await promisify(execFile)("ip", ["netns", "delete", name]);
 }
 
-async function foldersIn(folder: string): Promise<string[]> {
+async function namesIn(folder: string): Promise<string[]> {
   try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+    return await readdir(folder);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return [];
     throw error;
   }
 }
 
+async function foldersIn(folder: string): Promise<string[]> {
+  const names = await namesIn(folder);
+  const stats = await Promise.all(names.map((name) => stat(join(folder, name))));
+  return names.filter((_, index) => stats[index]?.isDirectory());
+}
+
 async function readRecords(folder: string): Promise<ResourceRecord[]> {
-  const files = (await readdir(folder)).filter((name) => name.startsWith("resource-"));
+  const files = (await namesIn(folder)).filter((name) => name.startsWith("resource-"));
   return Promise.all(
     files.map(async (name) =>
       ResourceRecord.parse(JSON.parse(await readFile(join(folder, name), "utf8"))),

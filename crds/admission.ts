@@ -97,12 +97,13 @@ const RESERVED_IPV4 = [
   "168[.]63[.]129[.]16",
   "192[.]0[.]0[.]192",
 ];
-/** Link-local, multicast and unspecified, and the metadata service of AWS. */
+/** Link-local, multicast and unspecified; the metadata service of AWS; link-local IPv4 by way of NAT64. */
 const RESERVED_IPV6 = [
   "fe[89ab][0-9a-f]:[0-9a-f:]*",
   "ff[0-9a-f]{2}:[0-9a-f:]*",
   "[0:]+",
   "fd00:0?ec2:[0:]*:0?254",
+  "64:ff9b:[0:]*:a9fe:[0-9a-f]{1,4}",
 ];
 /** An IPv4 address in the clothes of IPv6: written with dots, or as ::ffff:a9fe:a9fe. */
 const IPV4_IN_IPV6 = "\\[([0-9a-f:]*[.]|[0:]*:ffff:[0-9a-f]{1,4}:[0-9a-f]{1,4}\\])";

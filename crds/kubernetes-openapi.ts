@@ -7,6 +7,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { Command } from "commander";
 import { CUSTOM_RESOURCES } from "./custom-resources.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { isJsonSchema } from "./json-schema.ts";
@@ -15,15 +16,12 @@ import { embeddedDefinitions } from "./custom-resource-definition.ts";
 const MODULE = "k8s.io/kubernetes";
 const VERSION = "v1.36.3";
 const DOCUMENT = "api/openapi-spec/swagger.json";
+const TARGET = path.join(import.meta.dirname, "kubernetes-openapi.json");
 const REF_PREFIX = "#/definitions/";
 
-const readDefinitions = (): Record<string, JsonSchema> => {
+const sourceFile = (): string => {
   const cache = execFileSync("go", ["env", "GOMODCACHE"], { encoding: "utf8" }).trim();
-  const file = path.join(cache, `${MODULE}@${VERSION}`, DOCUMENT);
-  if (!existsSync(file)) {
-    throw new Error(`${file} is missing: run \`go mod download ${MODULE}@${VERSION}\``);
-  }
-  return JSON.parse(readFileSync(file, "utf8")).definitions;
+  return path.join(cache, `${MODULE}@${VERSION}`, DOCUMENT);
 };
 
 /** The definitions a schema refers to, by name. */
@@ -51,13 +49,36 @@ const closure = (
   return Object.fromEntries([...needed].toSorted().map((name) => [name, definitions[name] ?? {}]));
 };
 
-const roots = CUSTOM_RESOURCES.flatMap(({ schema }) => embeddedDefinitions(schema));
-const target = path.join(import.meta.dirname, "kubernetes-openapi.json");
-const content = {
-  source: `${MODULE}@${VERSION}/${DOCUMENT}`,
-  definitions: closure(readDefinitions(), roots),
+const trimmed = (source: string): string => {
+  const { definitions } = JSON.parse(readFileSync(source, "utf8"));
+  const roots = CUSTOM_RESOURCES.flatMap(({ schema }) => embeddedDefinitions(schema));
+  const content = {
+    source: `${MODULE}@${VERSION}/${DOCUMENT}`,
+    definitions: closure(definitions, roots),
+  };
+  return `${JSON.stringify(content, undefined, 1)}\n`;
 };
-writeFileSync(target, `${JSON.stringify(content, undefined, 1)}\n`);
-process.stdout.write(
-  `${path.relative(process.cwd(), target)}: ${Object.keys(content.definitions).length} definitions\n`,
-);
+
+const MISSING = `the module is not on this machine: run \`go mod download ${MODULE}@${VERSION}\`\n`;
+
+const run = ({ check }: { check: boolean }): void => {
+  const source = sourceFile();
+  if (!existsSync(source)) {
+    process.stderr.write(MISSING);
+    process.exitCode = check ? 0 : 1;
+    return;
+  }
+  const content = trimmed(source);
+  if (!check) {
+    writeFileSync(TARGET, content);
+  } else if (readFileSync(TARGET, "utf8") !== content) {
+    process.stderr.write(`${TARGET} is stale: run \`node crds/kubernetes-openapi.ts\`\n`);
+    process.exitCode = 1;
+  }
+};
+
+new Command("kubernetes-openapi")
+  .description("take the Kubernetes types that the CustomResourceDefinitions embed")
+  .option("--check", "write nothing; exit 1 if the file is stale and the module is there", false)
+  .action(run)
+  .parse();

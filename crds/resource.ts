@@ -36,7 +36,7 @@ export const ObjectMeta = z.object({
 });
 export type ObjectMeta = z.infer<typeof ObjectMeta>;
 
-export const Condition = object("One aspect of the resource's state.", {
+const Condition = object("One aspect of the resource's state.", {
   type: text("What the condition is about, for example `Ready`."),
   status: text("`True`, `False` or `Unknown`."),
   reason: nullable(text("Why, as one word in CamelCase.")),
@@ -49,7 +49,7 @@ export const conditions = nullable(
   list("The latest observations of the resource's state.", Condition),
 );
 
-export const RECONCILIATION_STATES = ["Reconciling", "Disabled", "ResumingReconciliation"] as const;
+const RECONCILIATION_STATES = ["Reconciling", "Disabled", "ResumingReconciliation"] as const;
 export type ReconciliationState = (typeof RECONCILIATION_STATES)[number];
 
 export const reconciliation = nullable(

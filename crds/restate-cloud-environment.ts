@@ -35,11 +35,8 @@ import {
   text,
 } from "./schema.ts";
 
-export const VERSION = "v1beta1";
-export const API_VERSION = `${GROUP}/${VERSION}` as const;
-export const KIND = "RestateCloudEnvironment";
-export const PLURAL = "restatecloudenvironments";
-export const FINALIZER = "cloudenvironments.restate.dev";
+const API_VERSION = "restate.dev/v1beta1";
+const KIND = "RestateCloudEnvironment";
 
 const HOST_LABEL = "[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?";
 /** `tunnel-` in front of it must fit into the 63 characters of a Service's name. */
@@ -165,14 +162,14 @@ export type RestateCloudEnvironment = z.infer<typeof RestateCloudEnvironment>;
 
 export const RESTATE_CLOUD_ENVIRONMENT = {
   group: GROUP,
-  version: VERSION,
+  version: "v1beta1",
   apiVersion: API_VERSION,
   kind: KIND,
-  plural: PLURAL,
+  plural: "restatecloudenvironments",
   singular: "restatecloudenvironment",
   shortNames: ["rce"],
   scope: "Cluster",
-  finalizer: FINALIZER,
+  finalizer: "cloudenvironments.restate.dev",
   description:
     "An environment of Restate Cloud, and the tunnel by which it reaches this Kubernetes cluster.",
   columns: [

@@ -42,11 +42,8 @@ import {
   text,
 } from "./schema.ts";
 
-export const VERSION = "v1";
-export const API_VERSION = `${GROUP}/${VERSION}` as const;
-export const KIND = "RestateCluster";
-export const PLURAL = "restateclusters";
-export const FINALIZER = "clusters.restate.dev";
+const API_VERSION = "restate.dev/v1";
+const KIND = "RestateCluster";
 
 /** A ConfigMap holds 1 MiB at most. */
 const CONFIG_LENGTH_MAX = 1_048_576;
@@ -335,14 +332,14 @@ export type RestateCluster = z.infer<typeof RestateCluster>;
 
 export const RESTATE_CLUSTER = {
   group: GROUP,
-  version: VERSION,
+  version: "v1",
   apiVersion: API_VERSION,
   kind: KIND,
-  plural: PLURAL,
+  plural: "restateclusters",
   singular: "restatecluster",
   shortNames: ["rsc"],
   scope: "Cluster",
-  finalizer: FINALIZER,
+  finalizer: "clusters.restate.dev",
   description: "A Restate server or cluster, in the namespace of the same name.",
   columns: [
     {

@@ -22,16 +22,13 @@ import {
   untyped,
 } from "./schema.ts";
 
-export const VERSION = "v1beta1";
-export const API_VERSION = `${GROUP}/${VERSION}` as const;
-export const KIND = "RestateDeployment";
-export const PLURAL = "restatedeployments";
-export const FINALIZER = "deployments.restate.dev";
+const API_VERSION = "restate.dev/v1beta1";
+const KIND = "RestateDeployment";
 
-export const DEPLOYMENT_MODES = ["replicaset", "knative"] as const;
-export const TUNNEL_MODES = ["external", "in-process"] as const;
-export const DELETE_POLICIES = ["drain", "force"] as const;
-export const DRAIN_TIMEOUT_ACTIONS = ["hold", "force"] as const;
+const DEPLOYMENT_MODES = ["replicaset", "knative"] as const;
+const TUNNEL_MODES = ["external", "in-process"] as const;
+const DELETE_POLICIES = ["drain", "force"] as const;
+const DRAIN_TIMEOUT_ACTIONS = ["hold", "force"] as const;
 
 /** Room in the 63 characters of a Service's name for `-` and a version's hash of one character at least. */
 const NAME_LENGTH_MAX = 61;
@@ -129,7 +126,7 @@ const Knative = object("Options of Knative mode.", {
   ),
 });
 
-export const PodTemplate = object("The pods of a version.", {
+const PodTemplate = object("The pods of a version.", {
   metadata: nullable(
     object("Labels and annotations of the pods.", {
       annotations: nullable(stringMap("Annotations of the pods.")),
@@ -140,7 +137,6 @@ export const PodTemplate = object("The pods of a version.", {
     "The pods' PodSpec, passed on as it is to the ReplicaSet or, in Knative mode, to the Configuration, where Knative's own fields (timeoutSeconds, containerConcurrency, …) are possible as well.",
   ),
 });
-export type PodTemplate = z.infer<typeof PodTemplate>;
 
 const Selector = object(
   "Selects the pods; must match the template's labels. ReplicaSet mode only.",
@@ -288,14 +284,14 @@ const wide = (name: string, jsonPath: string, type: "string" | "integer" = "stri
 
 export const RESTATE_DEPLOYMENT = {
   group: GROUP,
-  version: VERSION,
+  version: "v1beta1",
   apiVersion: API_VERSION,
   kind: KIND,
-  plural: PLURAL,
+  plural: "restatedeployments",
   singular: "restatedeployment",
   shortNames: ["rsd"],
   scope: "Namespaced",
-  finalizer: FINALIZER,
+  finalizer: "deployments.restate.dev",
   description:
     "Pods of Restate services. Like a Deployment, but each version has its own pods, which stay until Restate has no more work for them.",
   columns: [

@@ -12,6 +12,7 @@ const project = (name: string, timeoutMs: number, serial: boolean) => ({
     hookTimeout: timeoutMs,
     fileParallelism: !serial,
     sequence: { groupOrder: serial ? 1 : 0 },
+    ...(serial ? { globalSetup: ["harness/kubernetes-teardown.ts"] } : {}),
   },
 });
 

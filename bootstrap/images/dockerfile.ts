@@ -3,11 +3,14 @@
  * went in: the same folder, arguments and base are built once.
  */
 import { createHash } from "node:crypto";
-import { access, mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { cacheDir } from "../config.ts";
 import { withLock } from "../lock.ts";
 import { buildah, qualifiedImageName } from "./scratch.ts";
+
+const IMAGES_DIR = join(cacheDir, "images");
+const ARCHIVES_KEPT = 3;
 
 /** An image as a file. */
 export type Image = {
@@ -36,9 +39,9 @@ export type DockerfileBuild = {
  */
 export async function buildDockerfile(build: DockerfileBuild): Promise<Image> {
   const name = qualifiedImageName(build.name);
-  const fileName = `${build.name.replaceAll(/[^A-Za-z0-9.-]+/g, "-")}-${await hashOf(build)}.tar`;
-  const archive = join(cacheDir, "images", fileName);
-  await mkdir(join(cacheDir, "images"), { recursive: true });
+  const prefix = `${build.name.replaceAll(/[^A-Za-z0-9.-]+/g, "-")}-`;
+  const archive = join(IMAGES_DIR, `${prefix}${await hashOf(build)}.tar`);
+  await mkdir(IMAGES_DIR, { recursive: true });
   await withLock(`${archive}.lock`, async () => {
     if (await exists(archive)) return;
     const partial = `${archive}.partial`;
@@ -57,8 +60,24 @@ export async function buildDockerfile(build: DockerfileBuild): Promise<Image> {
     ]);
     // a build that was interrupted leaves no archive under the final name
     await rename(partial, archive);
+    await removeOldArchives(prefix);
   });
   return { name, archive };
+}
+
+/** Every change of a source makes another image of 140 MB: all but the last few of a name are removed. */
+async function removeOldArchives(prefix: string): Promise<void> {
+  const names = (await readdir(IMAGES_DIR)).filter(
+    (name) => name.startsWith(prefix) && /^[0-9a-f]{16}\.tar$/.test(name.slice(prefix.length)),
+  );
+  const archives = await Promise.all(
+    names.map(async (name) => {
+      const path = join(IMAGES_DIR, name);
+      return { path, builtAtMs: (await stat(path)).mtimeMs };
+    }),
+  );
+  const old = archives.toSorted((a, b) => b.builtAtMs - a.builtAtMs).slice(ARCHIVES_KEPT);
+  for (const { path } of old) await rm(path, { force: true });
 }
 
 /** The base archive's name ends in the hash of its content, so the name stands for it. */

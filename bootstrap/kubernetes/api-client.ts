@@ -65,6 +65,6 @@ export function createApiClient(address: ApiAddress): ApiClient {
       const query = `?fieldManager=${FIELD_MANAGER}&force=true`;
       await expected({ method: "PATCH", path: path + query, body, contentType }, [200, 201]);
     },
-    close: async () => dispatcher.close(),
+    close: async () => (dispatcher.closed ? undefined : dispatcher.close()),
   };
 }

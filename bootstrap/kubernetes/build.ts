@@ -25,6 +25,8 @@ export type KubernetesBinaries = {
   readonly kwok: string;
   /** The static binary of the pod sandbox's image. */
   readonly pause: string;
+  /** Passes connections on, also into a network namespace. */
+  readonly forward: string;
   /** kwok's own rules for how nodes and pods move on, one file each. */
   readonly kwokNodeStages: string;
   readonly kwokPodStages: string;
@@ -62,7 +64,7 @@ async function buildInto(folder: string, build: { version: string; log: Log }): 
   await mkdir(partial, { recursive: true });
   const { log, version } = build;
   log(`building Kubernetes ${version} from source, once (ten minutes on two cores)`);
-  const programs = [".", "./pause", "sigs.k8s.io/kwok/cmd/kwok"];
+  const programs = [".", "./pause", "./forward", "sigs.k8s.io/kwok/cmd/kwok"];
   const packages = await go(["list", "-mod=readonly", "-deps", ...programs], moduleProgress(log));
   const progress = packageProgress(log, packages.length);
   const [, minor = ""] = version.split(".");
@@ -81,6 +83,7 @@ async function buildInto(folder: string, build: { version: string; log: Log }): 
   };
   await compile(".", output.kubernetes, versionFlags);
   await compile("./pause", output.pause, []);
+  await compile("./forward", output.forward, []);
   await compile("sigs.k8s.io/kwok/cmd/kwok", output.kwok, []);
   await writeStages(output);
   await rename(partial, folder);
@@ -120,6 +123,7 @@ function binariesIn(folder: string, version: string): KubernetesBinaries {
     kubernetes: join(folder, "kubernetes"),
     kwok: join(folder, "kwok"),
     pause: join(folder, "pause"),
+    forward: join(folder, "forward"),
     kwokNodeStages: join(folder, "kwok-node-stages.yaml"),
     kwokPodStages: join(folder, "kwok-pod-stages.yaml"),
   };

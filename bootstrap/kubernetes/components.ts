@@ -7,10 +7,11 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { startProcess, stopProcess, type RunningProcess } from "../processes.ts";
+import { startProcess, type RunningProcess } from "../processes.ts";
 import type { ApiClient } from "./api-client.ts";
 import type { KubernetesBinaries } from "./build.ts";
 import { componentKubeconfig, type Credentials } from "./credentials.ts";
+import { stopApiServer } from "./stop.ts";
 import { waitUntil } from "./wait.ts";
 
 /** Where and with what the processes of one cluster run. */
@@ -30,7 +31,6 @@ export const API_SERVICE_IP = "10.96.0.1";
 
 const UNTHROTTLED = ["--kube-api-qps=1000", "--kube-api-burst=2000"];
 const AUDIT_LOG_MEBIBYTES_MAX = "1024";
-const API_SERVER_GRACE_MS = 2_000;
 const API_SERVER_READY_TIMEOUT_MS = 120_000;
 
 const AUDIT_POLICY = {
@@ -113,11 +113,6 @@ async function startApiServer(site: Site): Promise<RunningProcess> {
     `--audit-log-maxsize=${AUDIT_LOG_MEBIBYTES_MAX}`,
     ...site.apiServerFlags,
   ]);
-}
-
-/** On SIGTERM the API server waits for its watches to end and would hold its port for a minute. */
-export async function stopApiServer(dir: string): Promise<void> {
-  await stopProcess(dir, "kube-apiserver", API_SERVER_GRACE_MS);
 }
 
 export async function startControllerManager(site: Site): Promise<RunningProcess> {

@@ -6,7 +6,7 @@
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { startProcess, stopProcess, type RunningProcess } from "../processes.ts";
+import { startProcess, type RunningProcess } from "../processes.ts";
 import { createApiClient, type ApiClient } from "./api-client.ts";
 import { buildKubernetes, type Log } from "./build.ts";
 import { claimDataDir, writeAccess, type Cluster } from "./cluster.ts";
@@ -16,12 +16,12 @@ import {
   startCore,
   startProvisioner,
   startScheduler,
-  stopApiServer,
   type Site,
 } from "./components.ts";
 import { componentKubeconfig, prepareCredentials } from "./credentials.ts";
 import { isNodeReady } from "./nodes.ts";
 import { choosePorts } from "./ports.ts";
+import { stopCluster } from "./stop.ts";
 import { waitUntil } from "./wait.ts";
 
 export type ControlPlaneOptions = {
@@ -43,7 +43,6 @@ const COMPONENTS = [
   "system:kube-controller-manager",
   "system:kube-scheduler",
 ] as const;
-const STOPPED_FIRST = ["kwok", "provisioner", "kube-controller-manager", "kube-scheduler"];
 
 /**
  * Starts a control plane and resolves when it can be used: RBAC in place, nodes Ready, the default service account and the
@@ -77,7 +76,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   try {
     await startAll({ site, api, options });
   } catch (error) {
-    await stopControlPlane(dir);
+    await stopCluster(dir);
     throw error;
   }
   options.log(`control plane ready at ${server}`);
@@ -86,17 +85,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     restartApiServer: async () => restartApiServer(site, api),
     stop: async () => {
       await api.close();
-      await stopControlPlane(dir);
+      await stopCluster(dir);
     },
   };
-}
-
-/** Stops the control plane of a data folder, whoever started it. */
-export async function stopControlPlane(dir: string): Promise<void> {
-  const folder = resolve(dir);
-  await Promise.all(STOPPED_FIRST.map((name) => stopProcess(folder, name)));
-  await stopApiServer(folder);
-  await stopProcess(folder, "etcd");
 }
 
 type Start = {

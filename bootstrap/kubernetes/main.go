@@ -1,7 +1,7 @@
 // A whole Kubernetes in one binary: `kubernetes NAME ARGS…` runs the command NAME with ARGS, as does a link of that name.
-// The commands are those of the projects themselves; three small ones of our own stand in for what a cloud would provide
-// (provisioner), for what crosses the border of a network namespace (forward), and for a certificate authority
-// (certificate).
+// The commands are those of the projects themselves; two small ones of our own stand in for what a cloud would provide
+// (provisioner) and for a certificate authority (certificate). What runs many times over (pause, forward) is a program of its
+// own, to be small.
 package main
 
 import (
@@ -42,7 +42,6 @@ var commands = map[string]func() int{
 	"helm":                    runHelm,
 	"coredns":                 runCoreDNS,
 	"provisioner":             func() int { return report("provisioner", runProvisioner(untilStopped(), os.Args[1:])) },
-	"forward":                 func() int { return report("forward", runForward(untilStopped(), os.Args[1:])) },
 	"certificate":             func() int { return report("certificate", runCertificate(os.Args[1:])) },
 }
 

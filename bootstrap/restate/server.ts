@@ -95,7 +95,9 @@ async function untilAnswering(server: RunningProcess, adminUrl: string): Promise
   const admin = new RestateAdmin({ url: adminUrl });
   const giveUp = new AbortController();
   const ended = server.exited.then(({ code, signal }) => {
-    throw new Error(`${server.name} ended (${signal ?? `exit code ${code}`}); see ${server.logFile}`);
+    throw new Error(
+      `${server.name} ended (${signal ?? `exit code ${code}`}); see ${server.logFile}`,
+    );
   });
   try {
     await Promise.race([waitForRestate(admin, { signal: giveUp.signal }), ended]);

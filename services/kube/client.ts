@@ -9,7 +9,7 @@ import {
   type KubernetesObject,
   type V1ObjectMeta,
 } from "@kubernetes/client-node";
-import { request } from "undici";
+import { request, type Dispatcher } from "undici";
 import type { AnyManifest } from "../core/manifest.ts";
 import { titleOf, type ObjectRef } from "../core/resource.ts";
 import { refOf } from "../core/children.ts";
@@ -18,6 +18,8 @@ import { collectionPath, objectPath, refTo, type Kind, type KindTypes } from "./
 
 /** Deadline of one request, connecting included. */
 const REQUEST_TIMEOUT_MS = 5_000;
+/** For how long connections are used: a rotated certificate or authority counts from the next ones on. */
+const CONNECTIONS_KEPT_MS = 60_000;
 /** Objects asked for per page of a list. */
 const LIST_PAGE_SIZE = 500;
 
@@ -59,6 +61,7 @@ interface Call {
 /** Verbs as kubectl has them; all throw `KubeError`. */
 export class KubeClient {
   readonly #config: KubeConfig;
+  #connections: { readonly dispatcher: Dispatcher; readonly sinceMs: number } | undefined;
 
   constructor(config: KubeConfig) {
     this.#config = config;
@@ -186,7 +189,7 @@ export class KubeClient {
   }
 
   async #exchange(context: RequestContext, call: Call): Promise<{ status: number; text: string }> {
-    const dispatcher = context.getDispatcher();
+    const dispatcher = this.#connectionsOf(context);
     try {
       const response = await request(context.getUrl(), {
         method: call.method,
@@ -204,6 +207,21 @@ export class KubeClient {
     } catch (error) {
       throw kubeErrorWithoutAnswer(call.title, error);
     }
+  }
+
+  /**
+   * The connections to send a request on. The client library makes a new pool for every request, which would be a TLS
+   * handshake each (half of what a reconcile costs); one of them is used for all until it is old.
+   */
+  #connectionsOf(context: RequestContext): Dispatcher | undefined {
+    const nowMs = performance.now();
+    const kept = this.#connections;
+    if (kept !== undefined && nowMs - kept.sinceMs < CONNECTIONS_KEPT_MS) return kept.dispatcher;
+    const dispatcher = context.getDispatcher();
+    this.#connections = dispatcher === undefined ? undefined : { dispatcher, sinceMs: nowMs };
+    // Requests under way are finished first.
+    if (kept !== undefined) void kept.dispatcher.close().catch(() => undefined);
+    return dispatcher;
   }
 }
 

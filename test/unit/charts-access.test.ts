@@ -2,7 +2,11 @@
  * Who may do what: the permissions of the three identities and the connections between their pods, as the chart grants
  * them. A permission that no code uses is a finding, and so is one that is missing.
  */
-import type { V1NetworkPolicyPeer, V1PolicyRule } from "@kubernetes/client-node";
+import type {
+  V1NetworkPolicyPeer,
+  V1NetworkPolicyPort,
+  V1PolicyRule,
+} from "@kubernetes/client-node";
 import { beforeAll, describe, expect, it } from "vitest";
 import { childKinds, RESOURCES, type WatchedKind } from "../../watcher/kinds.ts";
 import { RELEASE, renderChart, type RenderedChart } from "../harness/charts.ts";
@@ -29,6 +33,10 @@ function grantsOf(rules: readonly V1PolicyRule[]): string[] {
 
 const each = (verbs: readonly string[], resources: readonly string[]): string[] =>
   resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}`));
+
+function isOfOwnNamespace(kind: WatchedKind): boolean {
+  return "namespace" in kind;
+}
 
 describe("permissions", () => {
   it("roles exist for the services and the watcher only", () => {
@@ -77,7 +85,6 @@ describe("permissions", () => {
   });
 
   it("watcher: lists and watches exactly the kinds of watcher/kinds.ts", () => {
-    const isCloudEnvironments = (kind: WatchedKind) => "namespace" in kind;
     const watched: WatchedKind[] = [...Object.values(RESOURCES), ...childKinds(RELEASE)];
     const grants = (kinds: WatchedKind[]) =>
       grantsOf(
@@ -87,11 +94,11 @@ describe("permissions", () => {
           verbs: ["list", "watch"],
         })),
       );
-    const clusterWide = new Set(grants(watched.filter((kind) => !isCloudEnvironments(kind))));
-    const ownNamespace = grants(watched.filter(isCloudEnvironments));
+    const clusterWide = new Set(grants(watched.filter((kind) => !isOfOwnNamespace(kind))));
+    const ownNamespace = grants(watched.filter(isOfOwnNamespace));
     const { rules } = defaults.get("ClusterRole", "restate-operator-watcher");
     expect(grantsOf(rules ?? [])).toEqual([...clusterWide].toSorted());
-    expect(grantsOf(defaults.get("Role", "restate-operator-watcher").rules)).toEqual(
+    expect(grantsOf(defaults.get("Role", "restate-operator-watcher").rules ?? [])).toEqual(
       [
         "create events.events.k8s.io",
         ...ownNamespace.filter((grant) => !clusterWide.has(grant)),
@@ -123,17 +130,27 @@ function nameOf(peer: V1NetworkPolicyPeer): string {
   return app !== undefined && peer.namespaceSelector === undefined ? app : JSON.stringify(peer);
 }
 
-/** `port ← who` of every ingress rule, `port → whom` of every egress rule, and the directions that are denied otherwise. */
+/** client-node's type says `_from` where the manifest says `from`. */
+function fromOf(rule: object): V1NetworkPolicyPeer[] | undefined {
+  return "from" in rule ? (rule.from as V1NetworkPolicyPeer[]) : undefined;
+}
+
+function who(peers: readonly V1NetworkPolicyPeer[] | undefined): string {
+  return peers === undefined ? "everybody" : peers.map(nameOf).join(" ");
+}
+
+function portsOf(ports: readonly V1NetworkPolicyPort[] = []): string {
+  return ports.map(({ port }) => port).join(" ");
+}
+
+/** `port <- who` of every ingress rule, `port -> whom` of every egress rule, and the directions that are denied otherwise. */
 function connectionsOf(chart: RenderedChart, policy: string) {
   const { spec } = chart.get("NetworkPolicy", policy);
-  const who = (peers: V1NetworkPolicyPeer[] | undefined) =>
-    peers === undefined ? "everybody" : peers.map(nameOf).join(" ");
-  const portsOf = (ports: { port?: unknown }[] = []) => ports.map(({ port }) => port).join(" ");
   return {
     pods: spec?.podSelector?.matchLabels?.["app"],
     denied: spec?.policyTypes,
     allowed: [
-      ...(spec?.ingress ?? []).map(({ ports, _from }) => `${portsOf(ports)} <- ${who(_from)}`),
+      ...(spec?.ingress ?? []).map((rule) => `${portsOf(rule.ports)} <- ${who(fromOf(rule))}`),
       ...(spec?.egress ?? []).map(({ ports, to }) => `${portsOf(ports)} -> ${who(to)}`),
     ],
   };

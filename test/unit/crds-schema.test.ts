@@ -112,19 +112,23 @@ describe("generate", () => {
   const check = () =>
     spawnSync(process.execPath, [script, "--check", "--root", root], { encoding: "utf8" });
 
-  test("--check names what is missing or changed, and passes after a run", () => {
-    const missing = check();
-    expect(missing.status).toBe(1);
-    for (const file of files) expect(missing.stderr).toContain(file);
-    execFileSync(process.execPath, [script, "--root", root]);
-    expect(check()).toMatchObject({ status: 0, stdout: "", stderr: "" });
-    const [edited] = files;
-    appendFileSync(path.join(root, edited!), "# edited\n");
-    expect(check()).toMatchObject({
-      status: 1,
-      stderr: `${edited} is stale: run \`npm run generate\`\n`,
-    });
-  });
+  test(
+    "--check names what is missing or changed, and passes after a run",
+    { timeout: 60_000 },
+    () => {
+      const missing = check();
+      expect(missing.status).toBe(1);
+      for (const file of files) expect(missing.stderr).toContain(file);
+      execFileSync(process.execPath, [script, "--root", root]);
+      expect(check()).toMatchObject({ status: 0, stdout: "", stderr: "" });
+      const [edited] = files;
+      appendFileSync(path.join(root, edited!), "# edited\n");
+      expect(check()).toMatchObject({
+        status: 1,
+        stderr: `${edited} is stale: run \`npm run generate\`\n`,
+      });
+    },
+  );
 
   test("what is written is what is built, kept by helm when the chart is removed", () => {
     execFileSync(process.execPath, [script, "--root", root]);

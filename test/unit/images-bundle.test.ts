@@ -3,6 +3,7 @@
  * the sources are: the services' path on the bootstrap is a digest of theirs.
  */
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +17,8 @@ import {
 } from "../../bootstrap/images/bundle.ts";
 
 const TIMEOUT_MS = 60_000;
+/** With the dependencies' positions a map has 1.5 million. */
+const MAP_CHARS_MAX = 300_000;
 const workDir = mkdtempSync(join(tmpdir(), "restate-operator-bundle-"));
 const dist = join(workDir, "dist");
 
@@ -24,6 +27,14 @@ afterAll(() => rmSync(workDir, { recursive: true, force: true }));
 
 async function run(args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
   return promisify(execFile)(process.execPath, args, { env: {} });
+}
+
+function digestsOf(dir: string): Record<string, string> {
+  const digest = (file: string) =>
+    createHash("sha256")
+      .update(readFileSync(join(dir, file)))
+      .digest("hex");
+  return Object.fromEntries(readdirSync(dir).map((file) => [file, digest(file)]));
 }
 
 const version = (
@@ -53,10 +64,11 @@ describe.each(Object.entries(operatorCommands))("%s", (command, source) => {
     }
   });
 
-  it("has a source map of our own sources, relative to the repository", () => {
-    const map = JSON.parse(readFileSync(`${bundled}.map`, "utf8")) as { sources: string[] };
-    expect(map.sources).toContain(`../${source}`);
-    expect(map.sources.filter((path) => path.includes("node_modules"))).toEqual([]);
+  it("has a source map of our own sources, small enough to be decoded at every start", () => {
+    const text = readFileSync(`${bundled}.map`, "utf8");
+    const { sources } = JSON.parse(text) as { sources: string[] };
+    expect(sources).toContain(`../${source}`);
+    expect(text.length).toBeLessThan(MAP_CHARS_MAX);
   });
 });
 
@@ -65,11 +77,7 @@ it(
   async () => {
     const again = join(workDir, "elsewhere", "deeper");
     await bundleOperator(again);
-    const contents = (dir: string) =>
-      Object.fromEntries(
-        readdirSync(dir).map((file) => [file, readFileSync(join(dir, file), "utf8")]),
-      );
-    expect(contents(again)).toEqual(contents(dist));
+    expect(digestsOf(again)).toEqual(digestsOf(dist));
   },
   TIMEOUT_MS,
 );

@@ -398,6 +398,8 @@ const DEPLOYMENTS: readonly CreateRow[] = [
     "http://[FEBF::1]/",
     "http://[::]:9070",
     "http://[fd00:ec2::254]",
+    "http://[fd00:0ec2:0:0:0:0:0:254]",
+    "http://[64:ff9b::a9fe:a9fe]",
     "http://[ff02::1]",
   ]),
   ...urls("must not be a metadata service or the Kubernetes API server", [

@@ -1,17 +1,23 @@
+// forward passes connections on: LISTEN=DIAL for each route, as in `forward tcp:127.0.0.1:8080=unix:/run/api.sock`. It is how
+// this machine reaches what is inside a network namespace that nothing is connected to.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
-const forwardDialTimeout = 10 * time.Second
+const dialTimeout = 10 * time.Second
 
 // A route accepts connections on one address and passes their bytes to another.
 type route struct{ listen, dial endpoint }
@@ -19,27 +25,26 @@ type route struct{ listen, dial endpoint }
 // An endpoint is `tcp:HOST:PORT` or `unix:PATH`.
 type endpoint struct{ network, address string }
 
-// runForward serves every route LISTEN=DIAL of args until it is stopped: `tcp:127.0.0.1:8080=unix:/run/api.sock`. With
-// `--dial-in FILE` before them, connections are made inside that network namespace (Linux), and with `--dns ADDRESS`
-// names are resolved by that server.
-func runForward(ctx context.Context, args []string) error {
+func main() {
 	dialer := &namespaceDialer{}
-	for len(args) >= 2 && strings.HasPrefix(args[0], "--") {
-		switch args[0] {
-		case "--dial-in":
-			dialer.namespaceFile = args[1]
-		case "--dns":
-			dialer.dnsServer = args[1]
-		default:
-			return fmt.Errorf("unknown flag %s; known: --dial-in, --dns", args[0])
-		}
-		args = args[2:]
+	flag.StringVar(&dialer.namespaceFile, "dial-in", "", "network namespace to connect in, as a file (Linux)")
+	flag.StringVar(&dialer.dnsServer, "dns", "", "address of the DNS server that resolves names")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, flag.Args(), dialer); err != nil {
+		fmt.Fprintf(os.Stderr, "forward: %v\n", err)
+		os.Exit(1)
 	}
-	if len(args) == 0 {
-		return fmt.Errorf("no route: give one or more LISTEN=DIAL, each tcp:HOST:PORT or unix:PATH")
+}
+
+// run serves every route until it is stopped.
+func run(ctx context.Context, routes []string, dialer *namespaceDialer) error {
+	if len(routes) == 0 {
+		return errors.New("no route: give one or more LISTEN=DIAL, each tcp:HOST:PORT or unix:PATH")
 	}
-	for _, arg := range args {
-		route, err := parseRoute(arg)
+	for _, text := range routes {
+		route, err := parseRoute(text)
 		if err != nil {
 			return err
 		}
@@ -96,7 +101,7 @@ func serve(ctx context.Context, route route, dialer *namespaceDialer) error {
 
 func forward(ctx context.Context, client net.Conn, to endpoint, dialer *namespaceDialer) {
 	defer client.Close()
-	dialCtx, cancel := context.WithTimeout(ctx, forwardDialTimeout)
+	dialCtx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	server, err := dialer.dial(dialCtx, to)
 	if err != nil {

@@ -1,0 +1,134 @@
+/**
+ * `npm start`: the main job on a fresh machine, on real parts. A Kubernetes with one real node, the operator's images, the
+ * operator's chart installed with helm, and a three-node Restate cluster that becomes Ready because a RestateCluster was
+ * applied. There is no second way of running: a user's cluster gets the same charts and the same images.
+ */
+import { readFile, mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { Command } from "commander";
+import packageJson from "../../package.json" with { type: "json" };
+import { buildOperatorImage } from "../images/operator.ts";
+import { buildRestateImage } from "../images/restate.ts";
+import type { Image } from "../images/dockerfile.ts";
+import { buildKubernetes } from "../kubernetes/build.ts";
+import { startNode, type NodeCluster } from "../kubernetes/node.ts";
+import { chooseKubeconfig } from "../kubeconfig.ts";
+import { NAMESPACE, installOperator, toolsFor, type Tools } from "./kubernetes-tools.ts";
+import { nextSteps, type Reached } from "./next-steps.ts";
+import { progressLines, type Say } from "./progress.ts";
+import { waitForCluster } from "./wait-for-cluster.ts";
+
+const EXAMPLE = "restate-example";
+const EXAMPLE_FILE = join(import.meta.dirname, "example-cluster.yaml");
+const RESTATE_VERSION = "1.7.12";
+const READY_TIMEOUT_MS = 5 * 60_000;
+
+interface Options {
+  readonly once?: true;
+  readonly context?: string;
+  readonly data: string;
+}
+
+async function run(options: Options): Promise<void> {
+  const say = progressLines();
+  const dir = resolve(options.data);
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const stopped = signalled();
+  if (options.context !== undefined) {
+    await inUsersCluster({ ...options, context: options.context, dir }, say);
+    return;
+  }
+  // Also when a signal comes during the start: what was begun is finished, then stopped.
+  const cluster = await startNode({ dir: join(dir, "kubernetes"), log: say });
+  try {
+    await Promise.race([inSandbox(cluster, say), stopped]);
+    if (options.once !== true) await stopped;
+  } finally {
+    say("stopping");
+    await cluster.stop();
+    say("stopped: no process, mount or namespace is left");
+  }
+}
+
+async function inSandbox(cluster: NodeCluster, say: Say): Promise<void> {
+  say("building images (operator, restate)");
+  const images = await Promise.all([
+    buildRestateImage({ version: RESTATE_VERSION }),
+    buildOperatorImage(),
+  ]);
+  await importAll(cluster, images, say);
+  const tools = toolsFor(cluster);
+  await bringUp(tools, say);
+  say(nextSteps(await reach(cluster)));
+}
+
+async function importAll(cluster: NodeCluster, images: readonly Image[], say: Say): Promise<void> {
+  for (const { name, archive } of images) {
+    say(`importing ${name}`);
+    await cluster.importImage(archive);
+  }
+}
+
+/** Installs the operator, applies the example, and waits for it. */
+async function bringUp(tools: Tools, say: Say): Promise<void> {
+  say("helm install restate-operator");
+  await installOperator(tools);
+  say(`kubectl apply RestateCluster ${EXAMPLE}`);
+  await tools.kubectl(["apply", "--filename=-"], await readFile(EXAMPLE_FILE, "utf8"));
+  await waitForCluster(tools, EXAMPLE, { say, timeoutMs: READY_TIMEOUT_MS });
+  const pods = ["get", "pods", `--namespace=${EXAMPLE}`, "--output=wide"];
+  say(`RestateCluster ${EXAMPLE} is Ready\n\n${await tools.kubectl(pods)}`);
+}
+
+/** Ports on loopback for what a person wants to look at. */
+async function reach(cluster: NodeCluster): Promise<Reached> {
+  const at = async (service: string, port: number) =>
+    `http://127.0.0.1:${await cluster.forward({ host: service, port })}`;
+  const bootstrap = `restate-operator-bootstrap.${NAMESPACE}`;
+  const example = `restate.${EXAMPLE}`;
+  return {
+    kubeconfig: cluster.kubeconfig,
+    example: EXAMPLE,
+    bootstrapAdminUrl: await at(bootstrap, 9070),
+    bootstrapIngressUrl: await at(bootstrap, 8080),
+    exampleAdminUrl: await at(example, 9070),
+    exampleIngressUrl: await at(example, 8080),
+  };
+}
+
+/** A cluster the user has: nothing of it is started or stopped, and it must be able to pull the images. */
+async function inUsersCluster(
+  options: { readonly context: string; readonly dir: string },
+  say: Say,
+): Promise<void> {
+  const kubeconfig = await chooseKubeconfig(options);
+  const { kubernetes } = await buildKubernetes(say);
+  say(
+    `using context ${options.context}; its nodes must be able to pull the images the chart names`,
+  );
+  await bringUp(toolsFor({ kubernetesBinary: kubernetes, kubeconfig, dir: options.dir }), say);
+}
+
+function signalled(): Promise<undefined> {
+  return new Promise((stop) => {
+    for (const signal of ["SIGINT", "SIGTERM"] as const)
+      process.once(signal, () => stop(undefined));
+  });
+}
+
+const command = new Command("npm start --")
+  .description(
+    "Runs the operator and a three-node Restate cluster on a real Kubernetes, on this machine.",
+  )
+  .version(packageJson.version)
+  .option("--once", "stop everything as soon as the cluster is Ready")
+  .option("--context <name>", "install into this context of your kubeconfig instead")
+  .option("--data <dir>", "folder for the Kubernetes cluster's data", ".data/sandbox")
+  .action(run);
+
+try {
+  await command.parseAsync();
+} catch (error) {
+  process.stderr.write(`npm start: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
