@@ -5,15 +5,10 @@
  * moment and started again anywhere.
  */
 import { readFile } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
 import { createEndpointHandler } from "@restatedev/restate-sdk";
 import { Command } from "commander";
-import type { Logger } from "pino";
 import packageJson from "../package.json" with { type: "json" };
 import { publicIdentityOf } from "../bootstrap/restate/identity.ts";
-import { registerServices } from "../bootstrap/restate/register.ts";
-import { sweep, type SweepTarget } from "../bootstrap/restate/sweep.ts";
-import { waitForRestate } from "../bootstrap/restate/wait.ts";
 import { wakeThroughIngress } from "../bootstrap/restate/wake.ts";
 import { buildIdOf } from "./build-id.ts";
 import { cloudEnvironmentKind } from "./cloud-environment/reconciler.ts";
@@ -22,14 +17,13 @@ import { ConfigError, readConfig, type ServicesConfig } from "./config.ts";
 import { deploymentKind } from "./deployment/reconciler.ts";
 import { serveEndpoint, serveHealth, type Readiness } from "./endpoint.ts";
 import { KubeClient, loadKubeConfig } from "./kube/client.ts";
+import type { Kind } from "./kube/kinds.ts";
 import { defineReconciler } from "./reconciler/reconciler.ts";
-import { AdminError, RestateAdmin } from "./restate/admin.ts";
+import { keepRegistered } from "./registration.ts";
+import { RestateAdmin } from "./restate/admin.ts";
 import { dialer } from "./restate/dial.ts";
 import { sdkLogger } from "./telemetry/sdk-logger.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/telemetry.ts";
-
-/** How soon the sweep is repeated while an older build still has something in flight. */
-const SWEEP_AGAIN_MS = 5_000;
 
 const ENVIRONMENT_HELP = `
 Environment:
@@ -56,7 +50,7 @@ async function run(kubeconfig: string | undefined): Promise<void> {
   const build = buildIdOf(process.argv[1] ?? "", packageJson.version);
   const reconcilers = reconcilersOf(config, telemetry, kubeconfig);
   const handler = createEndpointHandler({
-    services: reconcilers,
+    services: reconcilers.services,
     identityKeys: await identityKeysOf(config),
     logger: sdkLogger(telemetry.log),
   });
@@ -74,9 +68,9 @@ async function run(kubeconfig: string | undefined): Promise<void> {
   const stopped = new Promise<void>((resolve) => {
     stopping.signal.addEventListener("abort", () => resolve());
   });
-  const names = reconcilers.map(({ name }) => name);
+  const { signal } = stopping;
   await Promise.race([
-    takeUpWork({ config, telemetry, build, names, readiness, stopping }),
+    takeUpWork({ config, telemetry, build, reconcilers, readiness, signal }),
     stopped,
   ]);
   await stopped;
@@ -84,6 +78,9 @@ async function run(kubeconfig: string | undefined): Promise<void> {
   telemetry.log.info("services stopped");
 }
 
+type Reconcilers = ReturnType<typeof reconcilersOf>;
+
+/** The services, and every resource they reconcile. */
 function reconcilersOf(
   config: ServicesConfig,
   telemetry: Telemetry,
@@ -97,11 +94,29 @@ function reconcilersOf(
     manageNetworkPolicies: config.MANAGE_NETWORK_POLICIES,
   };
   const dial = dialer(config.CLUSTER_PROXY);
-  return [
-    defineReconciler(clusterKind({ kube, config: cluster, dial }), telemetry),
-    defineReconciler(deploymentKind({ kube }), telemetry),
-    defineReconciler(cloudEnvironmentKind({ kube }), telemetry),
-  ];
+  const kinds = [
+    clusterKind({ kube, config: cluster, dial }),
+    deploymentKind({ kube }),
+    cloudEnvironmentKind({ kube }),
+  ] as const;
+  const [clusters, deployments, environments] = kinds;
+  return {
+    services: [
+      defineReconciler(clusters, telemetry),
+      defineReconciler(deployments, telemetry),
+      defineReconciler(environments, telemetry),
+    ],
+    resources: async () =>
+      (await Promise.all(kinds.map(({ service, kind }) => keysOf(kube, service, kind)))).flat(),
+  };
+}
+
+/** Every resource of a kind, as the key of its reconciler. */
+async function keysOf(kube: KubeClient, service: string, kind: Kind) {
+  return (await kube.listMetadata({ kind })).map(({ metadata }) => ({
+    service,
+    key: [metadata?.namespace, metadata?.name].filter((part) => part !== undefined).join("/"),
+  }));
 }
 
 async function identityKeysOf(config: ServicesConfig): Promise<string[]> {
@@ -110,18 +125,16 @@ async function identityKeysOf(config: ServicesConfig): Promise<string[]> {
   return [...own, ...(config.REQUEST_IDENTITY_PUBLIC_KEYS ?? [])];
 }
 
-/** Registers this build, then ends what other builds left in flight. */
+/** Registers this build and keeps it registered, until the process is to stop. */
 async function takeUpWork(start: {
   config: ServicesConfig;
   telemetry: Telemetry;
   build: string;
-  names: readonly string[];
+  reconcilers: Reconcilers;
   readiness: Readiness;
-  stopping: AbortController;
+  signal: AbortSignal;
 }): Promise<void> {
-  const { config, telemetry, build, names, readiness, stopping } = start;
-  const { log } = telemetry;
-  const { signal } = stopping;
+  const { config, telemetry, build, reconcilers, readiness, signal } = start;
   const tokenFile = config.BOOTSTRAP_AUTH_TOKEN_FILE;
   const token =
     tokenFile === undefined
@@ -129,47 +142,20 @@ async function takeUpWork(start: {
       : { token: async () => (await readFile(tokenFile, "utf8")).trim() };
   const admin = new RestateAdmin({ url: config.BOOTSTRAP_ADMIN_URL, ...token });
   try {
-    await waitForRestate(admin, {
-      signal,
-      onWait: (reason) => log.warn({ reason }, "waiting for the bootstrap Restate"),
-    });
-    const uri = `${config.SERVICES_URL}/${build}`;
-    const deploymentId = await registerServices(
+    await keepRegistered({
       admin,
-      { uri, services: names },
-      { signal, onRefusal: (reason) => log.warn({ reason, uri }, "registration was refused") },
-    );
-    readiness.registered = true;
-    log.info({ uri, deploymentId }, "registered");
-    const wake = wakeThroughIngress({ url: config.BOOTSTRAP_INGRESS_URL, ...token });
-    await sweepUntilDone(
-      { admin, deploymentId, services: names, wakeable: names, wake },
-      log,
+      uri: `${config.SERVICES_URL}/${build}`,
+      services: reconcilers.services.map(({ name }) => name),
+      wake: wakeThroughIngress({ url: config.BOOTSTRAP_INGRESS_URL, ...token }),
+      resources: reconcilers.resources,
+      readiness,
+      log: telemetry.log,
       signal,
-    );
+    });
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
     await admin.close();
-  }
-}
-
-/** An older build's invocation may be pinned while it is being killed, and the bootstrap may be away: until nothing is left. */
-async function sweepUntilDone(
-  target: SweepTarget,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<void> {
-  for (;;) {
-    try {
-      const swept = await sweep(target);
-      if (swept.killed + swept.forgotten > 0) log.info({ ...swept }, "swept");
-      if (swept.remaining === 0) return;
-    } catch (error) {
-      if (!(error instanceof AdminError)) throw error;
-      log.warn({ reason: error.message }, "the sweep is repeated");
-    }
-    await sleep(SWEEP_AGAIN_MS, undefined, { signal });
   }
 }
 

@@ -48,7 +48,7 @@ export function buildEvent(pod: OperatorPod, announcement: Announcement, at: Dat
   return {
     apiVersion: "events.k8s.io/v1",
     kind: "Event",
-    metadata: { generateName: `${pod.name.slice(0, 200)}.`, namespace: pod.namespace },
+    metadata: { generateName: `${pod.name.slice(0, 200)}-`, namespace: pod.namespace },
     eventTime: at.toISOString().replace("Z", "000Z"),
     reportingController: "restate-operator",
     reportingInstance: pod.name.slice(0, 128),

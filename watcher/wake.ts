@@ -41,7 +41,11 @@ interface Pending {
   /** The cause of a change that came while the send was outstanding (W3). */
   whyAgain: string | undefined;
   attempt: number;
+  /** Ends its back-off without another send. */
+  cancel: () => void;
 }
+
+const nothing = (): void => {};
 
 const RETRY = { initialMs: 50, maxMs: 5_000 } as const;
 
@@ -54,6 +58,8 @@ export class WakeSender {
   #unreachable = 0;
   /** Closed: nothing is sent until the back-off ends. */
   #closed = false;
+  #cancelClosed = nothing;
+  #stopped = false;
   #idle: (() => void)[] = [];
 
   constructor(options: WakeSenderOptions) {
@@ -67,9 +73,16 @@ export class WakeSender {
 
   /** Sends a wake for `key`, now or after what is queued. */
   wake(key: WakeKey, why: string): void {
+    if (this.#stopped) return;
     const pending = this.#pending.get(key);
     if (pending === undefined) {
-      this.#pending.set(key, { state: "queued", why, whyAgain: undefined, attempt: 0 });
+      this.#pending.set(key, {
+        state: "queued",
+        why,
+        whyAgain: undefined,
+        attempt: 0,
+        cancel: nothing,
+      });
       this.#queue.add(key);
       this.#pump();
     } else if (pending.state === "outstanding") {
@@ -78,7 +91,20 @@ export class WakeSender {
     // Queued or backing off: the send that is still to come is after this change.
   }
 
-  /** Resolves when nothing is pending, or after `timeoutMs`: true when everything was accepted. */
+  /**
+   * Waits until everything is accepted, at most `timeoutMs`, and then sends nothing more. True when everything was accepted.
+   */
+  async stop(timeoutMs: number): Promise<boolean> {
+    const drained = await this.drain(timeoutMs);
+    this.#stopped = true;
+    this.#cancelClosed();
+    for (const pending of this.#pending.values()) pending.cancel();
+    this.#pending.clear();
+    this.#queue.clear();
+    return drained;
+  }
+
+  /** Resolves when nothing is pending (true), or after `timeoutMs` (false). */
   async drain(timeoutMs: number): Promise<boolean> {
     const limit = new AbortController();
     const idle = new Promise<void>((resolve) => {
@@ -106,6 +132,7 @@ export class WakeSender {
     this.#outstanding += 1;
     const result = await send(key, pending.why);
     this.#outstanding -= 1;
+    if (this.#stopped) return;
     if (result.kind === "accepted") {
       report.accepted(key);
       this.#accepted(key, pending);
@@ -142,7 +169,7 @@ export class WakeSender {
     }
     this.#unreachable = 0;
     pending.state = "backingOff";
-    clock.after(backoffMs(clock, pending.attempt, RETRY), () => {
+    pending.cancel = clock.after(backoffMs(clock, pending.attempt, RETRY), () => {
       this.#requeue(key, pending);
       this.#pump();
     });
@@ -154,7 +181,7 @@ export class WakeSender {
     if (this.#closed) return;
     const { clock } = this.#options;
     this.#closed = true;
-    clock.after(backoffMs(clock, this.#unreachable, RETRY), () => {
+    this.#cancelClosed = clock.after(backoffMs(clock, this.#unreachable, RETRY), () => {
       this.#closed = false;
       this.#pump();
     });

@@ -33,7 +33,8 @@ const List = z.object({
     resourceVersion: z.string(),
     continue: z.string().optional(),
   }),
-  items: z.array(WatchedObject),
+  // An empty list of metadata has null here.
+  items: z.array(WatchedObject).nullable(),
 });
 
 const Event = z.discriminatedUnion("type", [
@@ -154,7 +155,7 @@ async function list(
   const { items, metadata } = List.parse(await response.body.json());
   const { resourceVersion, continue: continueToken } = metadata;
   return {
-    items,
+    items: items ?? [],
     resourceVersion,
     continueToken: continueToken === "" ? undefined : continueToken,
   };

@@ -104,7 +104,7 @@ export class Watcher {
   async stop(): Promise<boolean> {
     this.#stopping.abort();
     this.#bursts.flush();
-    const drained = await this.#sender.drain(STOP_MS);
+    const drained = await this.#sender.stop(STOP_MS);
     await this.#running;
     return drained;
   }

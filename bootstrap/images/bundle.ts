@@ -85,19 +85,12 @@ function withoutSideEffects(packageName: string): Plugin {
   return {
     name: `without-side-effects:${packageName}`,
     setup(esbuild) {
-      esbuild.onResolve({ filter: /.*/ }, async (args) => {
-        const isInside = args.importer.includes(`/node_modules/${packageName}/`);
-        const isWanted = args.path === packageName || (isInside && args.path.startsWith("."));
-        if (!isWanted || args.pluginData === packageName) return undefined;
-        const { importer, kind, resolveDir } = args;
-        const found = await esbuild.resolve(args.path, {
-          importer,
-          kind,
-          resolveDir,
-          pluginData: packageName,
-        });
-        return { ...found, sideEffects: false };
-      });
+      esbuild.onResolve({ filter: /^\.{1,2}\// }, (args) =>
+        args.importer.includes(`/node_modules/${packageName}/`)
+          ? // its modules name each other with their extension
+            { path: join(args.resolveDir, args.path), sideEffects: false }
+          : undefined,
+      );
     },
   };
 }

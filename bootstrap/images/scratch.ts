@@ -23,7 +23,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { pipeline } from "node:stream/promises";
+import { finished } from "node:stream/promises";
 import { cacheDir } from "../config.ts";
 import { withLock } from "../lock.ts";
 import { runCommand } from "../processes.ts";
@@ -173,7 +173,8 @@ async function hashOf(image: ScratchImage): Promise<string> {
       continue;
     }
     hash.update(JSON.stringify({ ...entry, from: "" }));
-    await pipeline(createReadStream(entry.from), hash, { end: false });
+    const file = createReadStream(entry.from).on("data", (chunk) => hash.update(chunk));
+    await finished(file);
   }
   return hash.digest("hex").slice(0, 16);
 }

@@ -50,7 +50,16 @@ export async function buildKubernetes(log: Log): Promise<KubernetesBinaries> {
   return withLock(
     `${folder}.lock`,
     async () => {
-      if (!(await isThere(folder))) await buildInto(folder, { version: binaries.version, log });
+      if (await isThere(folder)) return binaries;
+      const partial = `${folder}.partial`;
+      await rm(partial, { recursive: true, force: true });
+      try {
+        await buildInto(partial, { version: binaries.version, log });
+        await rename(partial, folder);
+      } finally {
+        await rm(partial, { recursive: true, force: true });
+      }
+      log(`Kubernetes ${binaries.version} is built, kept in ${folder}`);
       return binaries;
     },
     ({ pid }) => log(`Kubernetes is being built by process ${pid}, waiting for it`),
@@ -59,10 +68,8 @@ export async function buildKubernetes(log: Log): Promise<KubernetesBinaries> {
 
 async function buildInto(folder: string, build: { version: string; log: Log }): Promise<void> {
   await refuseUnfitGo();
-  const partial = `${folder}.partial`;
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
   const { log, version } = build;
+  await mkdir(folder, { recursive: true });
   log(`building Kubernetes ${version} from source, once (ten minutes on two cores)`);
   const programs = [".", "./pause", "./forward", "sigs.k8s.io/kwok/cmd/kwok"];
   const packages = await go(["list", "-mod=readonly", "-deps", ...programs], moduleProgress(log));
@@ -75,7 +82,7 @@ async function buildInto(folder: string, build: { version: string; log: Log }): 
     ),
     `-X k8s.io/client-go/pkg/version.gitVersion=${version}`,
   ];
-  const output = binariesIn(partial, version);
+  const output = binariesIn(folder, version);
   const compile = async (program: string, file: string, flags: readonly string[]) => {
     const linkerFlags = ["-s -w", ...flags].join(" ");
     const buildFlags = ["-mod=readonly", "-v", "-trimpath", "-ldflags", linkerFlags];
@@ -86,8 +93,6 @@ async function buildInto(folder: string, build: { version: string; log: Log }): 
   await compile("./forward", output.forward, []);
   await compile("sigs.k8s.io/kwok/cmd/kwok", output.kwok, []);
   await writeStages(output);
-  await rename(partial, folder);
-  log(`Kubernetes ${version} is built, kept in ${folder}`);
 }
 
 /** kwok stops without stages and has none built in: they are in its module, next to its sources. */

@@ -77,7 +77,9 @@ async function ctr(host: ContainerHost, args: readonly string[]): Promise<string
 async function recordContainerResources(host: ContainerHost): Promise<void> {
   const { dir, name, runtimeDir } = host;
   await recordResource(dir, { kind: "cgroup", name });
-  await recordResource(dir, { kind: "mounts", under: dir });
+  // not the data folder itself, which may be a mount of the user's
+  await recordResource(dir, { kind: "mounts", under: join(dir, "containerd") });
+  await recordResource(dir, { kind: "mounts", under: join(dir, "kubelet") });
   await recordResource(dir, { kind: "mounts", under: runtimeDir });
   await recordResource(dir, { kind: "containers", stateDir: join(runtimeDir, "containerd") });
   await recordResource(dir, { kind: "folder", path: runtimeDir });

@@ -1,3 +1,6 @@
+// Kubernetes is not meant to be imported: its parts name each other without a version, so each needs a replacement by the
+// one that was released with it (below). To move to another version, change k8s.io/kubernetes and all replacements, then
+// `go mod tidy`.
 module kubernetes
 
 go 1.26.0
@@ -14,6 +17,7 @@ require (
 	k8s.io/klog/v2 v2.140.0
 	k8s.io/kubectl v0.37.1
 	k8s.io/kubernetes v1.36.3
+	// not v13.1: it wants newer libraries than this Kubernetes was released with
 	sigs.k8s.io/sig-storage-lib-external-provisioner/v13 v13.0.0
 )
 

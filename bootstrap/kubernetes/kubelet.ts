@@ -1,5 +1,8 @@
 /**
  * The node's own two processes: the kubelet, which runs pods, and kube-proxy, which makes services of them.
+ *
+ * One trace stays on the machine: at its start every kubelet sets a few kernel settings (vm.overcommit_memory = 1,
+ * kernel.panic = 10, kernel.panic_on_oops = 1), which are the whole machine's and stay until it is booted again.
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -69,7 +69,7 @@ const COMPONENTS = [
  * @throws Error that says what is missing on this machine, or what did not start, with the end of its log.
  */
 export async function startNode(options: NodeOptions): Promise<NodeCluster> {
-  const fitness = await nodeFitness();
+  const fitness = nodeFitness();
   if (fitness.kind === "unfit") throw new Error(fitness.reason);
   const dir = resolve(options.dir);
   const binaries = await buildKubernetes(options.log);

@@ -2,7 +2,7 @@
  * After a new build is registered: ends what can no longer go on, and forgets the builds before.
  *
  * An invocation pinned to another build of ours may never find it again (its pods are gone) or would replay with other code;
- * one that is paused waits for a person and blocks its key. Both are killed and their key is woken: reconciles are
+ * one that is paused waits for a person and blocks its key. Their key is woken and both are killed: reconciles are
  * level-triggered, so the next one starts from the world as it is and nothing is lost.
  */
 import type { RestateAdmin } from "../../services/restate/admin.ts";
@@ -32,17 +32,18 @@ interface Stuck {
   readonly key: string | null;
 }
 
-/** Kills what is stuck, wakes its keys, forgets older deployments that nothing is pinned to. Can be repeated. */
+/** Wakes the keys of what is stuck, kills it, forgets older deployments that nothing is pinned to. Can be repeated. */
 export async function sweep(target: SweepTarget): Promise<Swept> {
   const { admin, wakeable, wake } = target;
   const stuck = await admin.query<Stuck>(stuckQuery(target));
-  for (const { id } of stuck) await admin.killInvocation(id);
   const keys = new Map(
     stuck.flatMap(({ service, key }) =>
       key !== null && wakeable.includes(service) ? [[`${service}/${key}`, { service, key }]] : [],
     ),
   );
+  // Queued behind what is stuck before that is killed: whoever dies in between sweeps again, and no wake is lost.
   for (const { service, key } of keys.values()) await wake(service, key);
+  for (const { id } of stuck) await admin.killInvocation(id);
   return { killed: stuck.length, ...(await forgetOlder(target)) };
 }
 

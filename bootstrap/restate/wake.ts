@@ -5,11 +5,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { request } from "undici";
 
+/** Constant, so that wakes collapse; not the watcher's, whose wake may be among what is stuck and cannot stand for this one. */
+const IDEMPOTENCY_KEY = "swept";
 const CALL_TIMEOUT_MS = 5_000;
 const ATTEMPTS_MAX = 5;
 const RETRY_MS = 300;
 
-/** Sends wakes with the constant idempotency key. Rejects when the ingress does not take one after a few attempts. */
+/** Sends wakes with a constant idempotency key. Rejects when the ingress does not take one after a few attempts. */
 export function wakeThroughIngress(ingress: {
   readonly url: string;
   readonly token?: () => Promise<string>;
@@ -25,7 +27,7 @@ export function wakeThroughIngress(ingress: {
             method: "POST",
             headers: {
               "content-type": "application/json",
-              "idempotency-key": "wake",
+              "idempotency-key": IDEMPOTENCY_KEY,
               ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
             },
             body: JSON.stringify({ why: "swept" }),

@@ -38,10 +38,13 @@ async function run(options: Options): Promise<void> {
     await inUsersCluster({ ...options, context: options.context, dir }, say);
     return;
   }
+  const images = buildImages();
+  // Its failure is told when the images are needed.
+  images.catch(() => undefined);
   // Also when a signal comes during the start: what was begun is finished, then stopped.
   const cluster = await startNode({ dir: join(dir, "kubernetes"), log: say });
   try {
-    await Promise.race([inSandbox(cluster, say), stopped]);
+    await Promise.race([inSandbox(cluster, images, say), stopped]);
     if (options.once !== true) await stopped;
   } finally {
     say("stopping");
@@ -50,13 +53,18 @@ async function run(options: Options): Promise<void> {
   }
 }
 
-async function inSandbox(cluster: NodeCluster, say: Say): Promise<void> {
+/** The images of the chart and the example, from the sources as they are now. */
+function buildImages(): Promise<readonly Image[]> {
+  return Promise.all([buildRestateImage({ version: RESTATE_VERSION }), buildOperatorImage()]);
+}
+
+async function inSandbox(
+  cluster: NodeCluster,
+  images: Promise<readonly Image[]>,
+  say: Say,
+): Promise<void> {
   say("building images (operator, restate)");
-  const images = await Promise.all([
-    buildRestateImage({ version: RESTATE_VERSION }),
-    buildOperatorImage(),
-  ]);
-  await importAll(cluster, images, say);
+  await importAll(cluster, await images, say);
   const tools = toolsFor(cluster);
   await bringUp(tools, say);
   say(nextSteps(await reach(cluster)));

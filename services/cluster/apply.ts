@@ -43,7 +43,7 @@ export async function applyAction(
       return { kind: "done", applied: { [keyOf(action.target)]: null } };
     case "addFinalizer":
       return writeFinalizers(context.kube, cluster, (present) => [
-        ...present,
+        ...present.filter((finalizer) => finalizer !== RESTATE_CLUSTER.finalizer),
         RESTATE_CLUSTER.finalizer,
       ]);
     case "removeFinalizer":
@@ -68,12 +68,24 @@ async function applyObject(
   );
   if (manifest === undefined || digestOf(manifest) !== action.manifest)
     return { kind: "superseded" };
+  if (action.target.kind === "Namespace" && (await isForeignNamespace(kube, cluster))) {
+    return { kind: "superseded" };
+  }
   const live = await kube.apply(manifest, FIELD_MANAGER);
   const observed = observedObjectOf(action.target.kind, live);
   return {
     kind: "done",
     applied: { [key]: { manifest: action.manifest, live: fingerprintOf(observed, manifest) } },
   };
+}
+
+/** P3 again, at the last moment: the plan may be as old as an outage was long, and somebody may have made the namespace since. */
+async function isForeignNamespace(
+  kube: KubeClient,
+  { metadata }: RestateCluster,
+): Promise<boolean> {
+  const live = await kube.get("Namespace", metadata.name);
+  return live !== undefined && observedObjectOf("Namespace", live).controllerUid !== metadata.uid;
 }
 
 /** Writes the finalizers on the very revision that was read: a concurrent change makes this a conflict, not a loss. */

@@ -16,6 +16,8 @@ export const FIRST_POD_NAME = "restate-0";
 export interface ObservedNamespace {
   readonly object: ObservedObject;
   readonly terminating: boolean;
+  /** It is controlled by a RestateCluster of this name that is no more: garbage collection is going to remove it. */
+  readonly ofPredecessor: boolean;
 }
 
 export interface ObservedStatefulSet {
@@ -31,6 +33,8 @@ export interface ObservedStatefulSet {
 
 export interface ObservedClaim {
   readonly name: string;
+  /** Ordinal of the pod it belongs to. */
+  readonly ordinal: number;
   readonly phase: string;
 }
 
@@ -78,6 +82,13 @@ export async function observeCluster(
     namespace: {
       object: observedObjectOf("Namespace", namespace),
       terminating: namespace.status?.phase === "Terminating",
+      ofPredecessor: (namespace.metadata?.ownerReferences ?? []).some(
+        (owner) =>
+          owner.controller === true &&
+          owner.kind === cluster.kind &&
+          owner.name === name &&
+          owner.uid !== cluster.metadata.uid,
+      ),
     },
     ...(await observeNamespaced(kube, cluster)),
   };
@@ -113,7 +124,7 @@ async function observeNamespaced(
       ...observedObjectsOf("StatefulSet", statefulSets),
     ],
     ...(statefulSet === undefined ? {} : { statefulSet: observedStatefulSetOf(statefulSet) }),
-    claims: claims.map(observedClaimOf).toSorted((a, b) => (a.name < b.name ? -1 : 1)),
+    claims: claims.map(observedClaimOf).toSorted((a, b) => a.ordinal - b.ordinal),
     ...(firstPod === undefined ? {} : { firstPod: observedFirstPodOf(firstPod) }),
   };
 }
@@ -135,7 +146,12 @@ function observedStatefulSetOf(live: V1StatefulSet): ObservedStatefulSet {
 }
 
 function observedClaimOf(live: V1PersistentVolumeClaim): ObservedClaim {
-  return { name: live.metadata?.name ?? "", phase: live.status?.phase ?? "Pending" };
+  const name = live.metadata?.name ?? "";
+  return {
+    name,
+    ordinal: Number(name.slice(name.lastIndexOf("-") + 1)),
+    phase: live.status?.phase ?? "Pending",
+  };
 }
 
 function observedFirstPodOf(live: V1Pod): ObservedFirstPod {

@@ -127,6 +127,13 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
       requeueAfterMs: PROVISIONING_MS,
     });
   }
+  if (namespace?.ofPredecessor === true) {
+    return waiting({
+      reason: "NamespaceTerminating",
+      message: `namespace ${name} belongs to a deleted RestateCluster of this name and goes with it; it is created again when it is gone`,
+      requeueAfterMs: PROVISIONING_MS,
+    });
+  }
   return undefined;
 }
 
@@ -144,13 +151,20 @@ function planObjects({ observed, applied, config }: ClusterQuestion): ChildActio
     ...(observed.namespace === undefined ? [] : [observed.namespace.object]),
     ...observed.children,
   ];
-  return planChildren({
+  const actions = planChildren({
     desired: buildChildren(view, config, { ownsNamespace: ownsNamespace(observed) }),
     observed: children,
     applied,
     ownerUid: view.uid,
     isObsolete: (object) => isObsolete(object, observed),
   });
+  // P5: pods are of the revision they were until the StatefulSet is written and has rolled.
+  const rolls = actions.some(
+    ({ kind, target }) => kind === "applyObject" && target.kind === "StatefulSet",
+  );
+  return rolls
+    ? actions.filter(({ kind, target }) => kind === "applyObject" || target.kind !== "ConfigMap")
+    : actions;
 }
 
 function isObsolete({ ref }: ObservedObject, observed: ObservedCluster): boolean {
@@ -240,7 +254,11 @@ function notReady(
   }
   const rollout = notRolledOut(observed);
   if (rollout !== undefined) return rollout;
-  const unbound = observed.claims.find(({ phase }) => phase !== "Bound");
+  // Claims of pods that are no longer asked for stay behind, and nobody binds them.
+  const replicas = replicasOf(clusterViewOf(observed));
+  const unbound = observed.claims.find(
+    ({ ordinal, phase }) => ordinal < replicas && phase !== "Bound",
+  );
   if (unbound !== undefined) {
     return waiting({
       reason: "PersistentVolumeClaimNotBound",

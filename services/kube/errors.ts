@@ -51,7 +51,10 @@ export function kubeErrorOf(request: string, status: number, body: string): Kube
     ({ field, reason: cause, message }) =>
       `${field ?? "?"}: ${withoutValues(message ?? cause ?? "")}`,
   );
-  const said = causes.length > 0 ? causes.join("; ") : withoutValues(parsed.message ?? "");
+  // What is forbidden is told by names alone; every other answer can quote what was sent.
+  const message = parsed.message ?? "";
+  const plain = status === 403 ? message : withoutValues(message);
+  const said = causes.length > 0 ? causes.join("; ") : plain;
   return new KubeError(
     status,
     reason,

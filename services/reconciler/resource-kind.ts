@@ -6,6 +6,7 @@ import type { AppliedObject, AppliedObjects } from "../core/children.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
 import type { ResourceIdentity } from "../core/resource.ts";
+import type { Kind } from "../kube/kinds.ts";
 
 /** What earlier reconciles of a resource left to the next one. */
 export interface Remembered {
@@ -47,7 +48,7 @@ export interface ResourceKind<Action extends AnyAction, Status, Reason extends s
   /** Name of the Restate service: `ClusterReconciler`. */
   readonly service: string;
   /** Kubernetes kind: `RestateCluster`. */
-  readonly kind: string;
+  readonly kind: Kind;
   attempt(key: string): Attempt<Action, Status, Reason>;
   /** Name of an action's step: lower-case verb, kind, name; the same in every release. */
   stepOf(action: Action): string;

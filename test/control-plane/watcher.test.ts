@@ -8,12 +8,15 @@ import type { ChildProcess } from "node:child_process";
 import { readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { Server } from "node:http";
+import { connect, createServer as createTcpServer } from "node:net";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { Agent, request } from "undici";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Cluster } from "../../bootstrap/kubernetes/cluster.ts";
 import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
 import { kubectl, logProgress, testRunDir } from "../harness/kubernetes.ts";
+import { until } from "../harness/until.ts";
 
 /** For what needs a process to start, or an API server to answer. */
 const SOON = { timeout: 30_000, interval: 50 };
@@ -86,7 +89,10 @@ async function api(method: "GET" | "POST" | "PATCH" | "DELETE", path: string, bo
   });
   const text = await response.body.text();
   if (response.statusCode >= 300) throw new Error(`${method} ${path}: ${text.slice(0, 400)}`);
-  return JSON.parse(text) as { metadata: { uid: string }; items?: unknown[] };
+  return JSON.parse(text) as {
+    metadata: { uid: string };
+    items?: { metadata: { name: string } }[];
+  };
 }
 
 /** A watcher process and the port of its probes. */
@@ -123,14 +129,14 @@ class WatcherProcess {
   }
 
   async get(path: string): Promise<{ status: number; text: string }> {
-    await expect.poll(() => this.logged("watcher started").length, SOON).toBe(1);
-    const port = String(this.logged("watcher started")[0]?.["port"]);
+    const started = await until("the watcher starts", () => this.logged("watcher started")[0]);
+    const port = String(started["port"]);
     const response = await request(`http://127.0.0.1:${port}${path}`);
     return { status: response.statusCode, text: await response.body.text() };
   }
 
   async ready(): Promise<void> {
-    await expect.poll(async () => (await this.get("/ready")).status, SOON).toBe(200);
+    await until("the watcher is ready", async () => (await this.get("/ready")).status === 200);
   }
 
   /** Sends the signal and resolves with the exit code. */
@@ -204,6 +210,11 @@ const clusterLabels = (name: string) => ({
   "app.kubernetes.io/instance": name,
 });
 
+const aPod = (name: string) => ({
+  metadata: { name, labels: clusterLabels("c1") },
+  spec: { nodeName: "node-none", containers: [{ name: "restate", image: "restate:1" }] },
+});
+
 async function installCrds(): Promise<void> {
   const folder = join(REPOSITORY, "crds", "generated");
   const files = (await readdir(folder)).filter((file) => file.endsWith(".yaml"));
@@ -225,7 +236,24 @@ beforeAll(async () => {
 
 afterEach(async () => {
   for (const watcher of watchers.splice(0)) await watcher.end("SIGKILL");
+  if (await crdsInstalled()) {
+    for (const path of [CLUSTERS, ENVIRONMENTS, deployments("default")]) await removeAll(path);
+  }
+  ingress.taken();
 });
+
+async function crdsInstalled(): Promise<boolean> {
+  const crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  return ((await api("GET", crds)).items ?? []).length > 0;
+}
+
+/** Removes what a test left, so that the next one begins with nothing. */
+async function removeAll(path: string): Promise<void> {
+  for (const { metadata } of (await api("GET", path)).items ?? []) {
+    await api("PATCH", `${path}/${metadata.name}`, { metadata: { finalizers: null } });
+    await api("DELETE", `${path}/${metadata.name}`);
+  }
+}
 
 afterAll(async () => {
   await ingress.stop();
@@ -233,6 +261,13 @@ afterAll(async () => {
   await cluster?.stop();
   if (cluster !== undefined) await rm(cluster.dir, { recursive: true, force: true });
 });
+
+/** The events of the operator's namespace, one a line. */
+async function reasons(): Promise<string> {
+  const line = "{.reason} {.regarding.name} {.note}{'\\n'}";
+  const output = `--output=jsonpath={range .items[*]}${line}{end}`;
+  return kubectl(cluster, ["get", "events.events.k8s.io", "--namespace=operator", output]);
+}
 
 describe("before the CRDs are installed", () => {
   test("it waits, says so, and begins when they come", async () => {
@@ -260,21 +295,12 @@ describe("before the CRDs are installed", () => {
     expect((await watcher.get("/metrics")).text).toMatch(
       /restate_operator_crd_missing\{crd="restatedeployments.restate.dev"\} 0/,
     );
-    const reasons = async () =>
-      kubectl(cluster, [
-        "get",
-        "events.events.k8s.io",
-        "--namespace=operator",
-        "--output=jsonpath={range .items[*]}{.reason} {.regarding.name} {.note}{'\\n'}{end}",
-      ]);
     await expect.poll(reasons, SOON).toContain("CRDsAvailable watcher-0 all CRDs are installed");
     expect(await reasons()).toContain(
       "WaitingForCRD watcher-0 restateclusters.restate.dev is not installed",
     );
     // The first failure of each watch is logged, not its repetitions.
     expect(watcher.logged("waiting for the CRD to be installed")).toHaveLength(3);
-    await api("DELETE", `${CLUSTERS}/late`);
-    await wakesFor("ClusterReconciler/late");
   });
 });
 
@@ -399,12 +425,8 @@ describe("changes", () => {
   test("of pods only that the first one runs", async () => {
     const watcher = startWatcher();
     await watcher.ready();
-    const pod = (name: string) => ({
-      metadata: { name, labels: clusterLabels("c1") },
-      spec: { nodeName: "node-none", containers: [{ name: "restate", image: "restate:1" }] },
-    });
     const pods = "/api/v1/namespaces/c1/pods";
-    for (const name of ["restate-0", "restate-1"]) await api("POST", pods, pod(name));
+    for (const name of ["restate-0", "restate-1"]) await api("POST", pods, aPod(name));
     await api("PATCH", `${pods}/restate-1/status`, { status: { phase: "Running" } });
     await quiet();
     expect(ingress.taken()).toEqual([]);
@@ -444,17 +466,72 @@ describe("changes", () => {
     ]);
     await api("DELETE", `${CLUSTERS}/c1`);
     expect(await wakesFor("DeploymentReconciler/default/by-cluster")).toHaveLength(2);
-    await api("DELETE", `${ENVIRONMENTS}/e1`);
-    for (const name of ["by-cluster", "by-cloud"]) {
-      await api("DELETE", `${deployments("default")}/${name}`);
-    }
-    await wakesFor("DeploymentReconciler/default/by-cloud");
-    ingress.taken();
   });
 });
 
+/** Forwards to the API server, until it is frozen: connections stay open and carry nothing any more. */
+async function startFreezer() {
+  const sockets: Socket[] = [];
+  const server = createTcpServer((incoming) => {
+    const outgoing = connect(Number(new URL(cluster.server).port), "127.0.0.1");
+    sockets.push(incoming, outgoing);
+    for (const socket of [incoming, outgoing]) socket.on("error", () => {});
+    incoming.pipe(outgoing).pipe(incoming);
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  return {
+    url: `https://127.0.0.1:${port}`,
+    /** Freezes the connections there are; new ones work. */
+    freeze: () => {
+      for (const socket of sockets) socket.unpipe().pause();
+    },
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+/** A copy of the administrator's kubeconfig with changes. */
+async function writeKubeconfig(name: string, change: { server?: string; token?: string }) {
+  const config = await kubectl(cluster, ["config", "view", "--raw", "--output=json"]);
+  const parsed = JSON.parse(config) as {
+    clusters: { cluster: { server: string } }[];
+    users: { user: object }[];
+  };
+  for (const entry of parsed.clusters) entry.cluster.server = change.server ?? cluster.server;
+  if (change.token !== undefined) {
+    for (const entry of parsed.users) entry.user = { token: change.token };
+  }
+  const file = join(cluster.dir, name);
+  await writeFile(file, JSON.stringify(parsed), { mode: 0o600 });
+  return file;
+}
+
 describe("faults", () => {
   beforeAll(installCrds);
+
+  test("a connection that goes silent is replaced, and what was missed arrives", async () => {
+    const freezer = await startFreezer();
+    const KUBECONFIG = await writeKubeconfig("frozen.json", { server: freezer.url });
+    const watcher = startWatcher({ KUBECONFIG, WATCH_IDLE_SECONDS: "2" });
+    await watcher.ready();
+    await api("POST", CLUSTERS, aCluster("c1"));
+    await wakesFor("ClusterReconciler/c1");
+    freezer.freeze();
+    await api("PATCH", `${CLUSTERS}/c1`, { metadata: { annotations: { note: "x" } } });
+    expect(await wakesFor("ClusterReconciler/c1")).toEqual([
+      { key: "ClusterReconciler/c1", why: "RestateCluster changed" },
+    ]);
+    expect((await watcher.get("/metrics")).text).toMatch(
+      /watch_restarts_total\{watch="restateclusters",cause="idle"\} [1-9]/,
+    );
+    freezer.close();
+  });
 
   test("the API server is restarted: what changes before, meanwhile and after arrives", async () => {
     const watcher = startWatcher();
@@ -480,8 +557,6 @@ describe("faults", () => {
         SOON,
       )
       .toEqual([]);
-    await api("DELETE", `${CLUSTERS}/c1`);
-    await wakesFor("ClusterReconciler/c1");
   });
 
   test("killed and started again: everything is sent once, orphans too", async () => {
@@ -502,8 +577,6 @@ describe("faults", () => {
       { key: "ClusterReconciler/c1", why: "ConfigMap left has no owner" },
     ]);
     await api("DELETE", "/api/v1/namespaces/c1/configmaps/left");
-    await api("DELETE", `${CLUSTERS}/c2`);
-    await wakesFor("ClusterReconciler/c1", "ClusterReconciler/c2");
   });
 
   test("two at once: both send, and a resync sends nothing", async () => {
@@ -536,8 +609,6 @@ describe("faults", () => {
     ]);
     expect(watcher.logged("wake was not accepted; retrying")).toHaveLength(1);
     expect(watcher.logged("wakes are accepted again")).toHaveLength(1);
-    await api("DELETE", `${CLUSTERS}/c1`);
-    await wakesFor("ClusterReconciler/c1");
   });
 
   test("a service account without permission: a line per watch that says what to grant", async () => {
@@ -547,11 +618,7 @@ describe("faults", () => {
     const token = (
       await kubectl(cluster, ["create", "token", "nobody", "--namespace=operator"])
     ).trim();
-    const kubeconfig = join(cluster.dir, "nobody.json");
-    const config = await kubectl(cluster, ["config", "view", "--raw", "--output=json"]);
-    const parsed = JSON.parse(config) as { users: { user: object }[] };
-    for (const user of parsed.users) user.user = { token };
-    await writeFile(kubeconfig, JSON.stringify(parsed), { mode: 0o600 });
+    const kubeconfig = await writeKubeconfig("nobody.json", { token });
     const watcher = startWatcher({ KUBECONFIG: kubeconfig });
     const denied = "Kubernetes denies access; grant it to the service account; retrying";
     await expect
@@ -577,5 +644,16 @@ describe("faults", () => {
     expect(await watcher.end("SIGTERM")).toBe(0);
     expect(watcher.logged("watcher stopped")).toMatchObject([{ drained: true }]);
     expect(watcher.stderr).toBe("");
+  });
+
+  test("SIGTERM ends it also while the bootstrap is down", async () => {
+    const watcher = startWatcher({ BOOTSTRAP_INGRESS_URL: "http://127.0.0.1:1" });
+    await watcher.ready();
+    await api("POST", CLUSTERS, aCluster("c1"));
+    await expect.poll(() => watcher.logged("wake was not accepted; retrying").length, SOON).toBe(1);
+    const startedMs = performance.now();
+    expect(await watcher.end("SIGTERM")).toBe(0);
+    expect(performance.now() - startedMs).toBeLessThan(6_000);
+    expect(watcher.logged("watcher stopped")).toMatchObject([{ drained: false }]);
   });
 });

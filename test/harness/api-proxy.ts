@@ -6,7 +6,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Agent, request as send, type Dispatcher } from "undici";
+import { Agent, request as send } from "undici";
 import type { ClusterAccess } from "../../bootstrap/kubernetes/cluster.ts";
 
 export type ProxiedRequest = {
@@ -34,16 +34,20 @@ export type ApiProxy = {
   /** All requests so far, in the order of their arrival. */
   readonly seen: readonly ProxiedRequest[];
   /** Decides about each request from now on; `undefined` passes it on. */
-  setFaults(decide: (proxied: ProxiedRequest) => Fault | undefined): void;
+  setFaults(decide: Decide): void;
   close(): Promise<void>;
 };
 
 const WRITES = new Set(["POST", "PUT", "PATCH", "DELETE"]);
 
+type Decide = (proxied: ProxiedRequest) => Fault | undefined;
+
+const passOn: Decide = () => undefined;
+
 export async function startApiProxy(cluster: ClusterAccess): Promise<ApiProxy> {
   const agent = new Agent({ connect: { ca: cluster.certificate } });
   const seen: ProxiedRequest[] = [];
-  let decide: (proxied: ProxiedRequest) => Fault | undefined = () => undefined;
+  let decide = passOn;
   const server = createServer((incoming, response) => {
     const path = (incoming.url ?? "").replace(/\?.*/, "");
     const method = incoming.method ?? "";
@@ -97,7 +101,7 @@ async function pass(
   const { host: _, connection: __, ...headers } = incoming.headers;
   const answer = await send(`${server}${incoming.url ?? ""}`, {
     dispatcher: agent,
-    method: (incoming.method ?? "GET") as Dispatcher.HttpMethod,
+    method: incoming.method ?? "GET",
     headers,
     body: chunks.length === 0 ? null : Buffer.concat(chunks),
   });

@@ -15,7 +15,7 @@ import type {
   V1StatefulSet,
 } from "@kubernetes/client-node";
 import { parseAllDocuments } from "yaml";
-import { buildKubernetes } from "../../bootstrap/kubernetes/build.ts";
+import { buildKubernetes, type KubernetesBinaries } from "../../bootstrap/kubernetes/build.ts";
 import { runCommand } from "../../bootstrap/processes.ts";
 
 export const chartDir = join(import.meta.dirname, "../../charts/restate-operator-helm");
@@ -77,6 +77,14 @@ export class RenderedChart {
   }
 }
 
+/** The first use of a checkout builds Kubernetes, and helm with it. */
+export const BUILD_TIMEOUT_MS = 1_500_000;
+
+/** A test that renders the chart runs helm, which takes its time on a busy machine. */
+export const HELM_TIMEOUT_MS = 60_000;
+
+let binaries: Promise<KubernetesBinaries> | undefined;
+
 const helmHome = mkdtempSync(join(tmpdir(), "restate-operator-helm-"));
 
 /**
@@ -85,7 +93,8 @@ const helmHome = mkdtempSync(join(tmpdir(), "restate-operator-helm-"));
  * @throws Error with what helm wrote to standard error.
  */
 export async function helm(args: readonly string[], input = ""): Promise<string> {
-  const { kubernetes } = await buildKubernetes(() => undefined);
+  binaries ??= buildKubernetes(() => undefined);
+  const { kubernetes } = await binaries;
   const { stdout } = await runCommand(kubernetes, ["helm", ...args], {
     input,
     env: { HOME: helmHome },

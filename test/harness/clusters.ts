@@ -147,7 +147,11 @@ export function masked(object: KubeObject): Masked {
     status?: unknown;
   };
   for (const given of [
-    ...["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields"],
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "managedFields",
   ]) {
     delete metadata[given];
   }

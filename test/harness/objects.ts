@@ -70,16 +70,16 @@ export class Objects {
   async get(kind: ObjectKind, name: string, namespace?: string): Promise<KubeObject | undefined> {
     const { status, text } = await this.#call("GET", pathOf(kind, namespace, name));
     if (status === 404) return undefined;
-    return expectOk<KubeObject>(status, text);
+    return expectOk(status, text) as KubeObject;
   }
 
   /** All of a namespace (or cluster-wide ones), in the order of their names; kind and apiVersion filled in. */
   async list(kind: ObjectKind, namespace?: string): Promise<KubeObject[]> {
     const { status, text } = await this.#call("GET", pathOf(kind, namespace));
-    const { items, apiVersion } = expectOk<{ items: KubeObject[]; apiVersion: string }>(
-      status,
-      text,
-    );
+    const { items, apiVersion } = expectOk(status, text) as {
+      items: KubeObject[];
+      apiVersion: string;
+    };
     return items.map((item) => ({ ...item, kind, apiVersion }));
   }
 
@@ -91,7 +91,7 @@ export class Objects {
       `${pathOf(kind, namespace, name)}?fieldManager=${FIELD_MANAGER}&force=true`,
       { type: "application/apply-patch+yaml", content: { kind, ...manifest } },
     );
-    return expectOk(status, text);
+    return expectOk(status, text) as KubeObject;
   }
 
   /** JSON merge patch; `undefined` when there is no such object. */
@@ -106,7 +106,7 @@ export class Objects {
       content,
     });
     if (status === 404) return undefined;
-    return expectOk(status, text);
+    return expectOk(status, text) as KubeObject;
   }
 
   /** Deletes; one that is gone is fine. */
@@ -160,7 +160,7 @@ function pathOf(kind: ObjectKind, namespace: string | undefined, name?: string):
   return name === undefined ? path : `${path}/${name}`;
 }
 
-function expectOk<T>(status: number, text: string): T {
+function expectOk(status: number, text: string): unknown {
   if (status > 299) throw new Error(`the API server said ${status}: ${text.slice(0, 600)}`);
-  return JSON.parse(text) as T;
+  return JSON.parse(text);
 }

@@ -120,8 +120,11 @@ export class TestOperator {
       this.#admin = new RestateAdmin({ url: this.#restate.adminUrl });
       return;
     }
-    const start = part === "services" ? this.#parts.startServices : this.#parts.startWatcher;
-    this.#running.set(part, await start(this.restate));
+    const running =
+      part === "services"
+        ? this.#parts.startServices(this.restate)
+        : this.#parts.startWatcher(this.restate);
+    this.#running.set(part, await running);
   }
 
   /** SIGKILL: nothing is finished, nothing is flushed. */
@@ -297,11 +300,16 @@ export class TestOperator {
     }
     await this.#admin?.close();
     await kubectl(this.cluster, [
-      ...["delete", "--ignore-not-found", "--wait=false", "namespace", RELEASE],
+      "delete",
+      `namespace/${RELEASE}`,
+      "--ignore-not-found",
+      "--wait=false",
     ]);
     await kubectl(this.cluster, [
-      ...["delete", "--ignore-not-found", "clusterrole,clusterrolebinding"],
-      ...["-l", `app.kubernetes.io/part-of=${RELEASE}`],
+      "delete",
+      "clusterrole,clusterrolebinding",
+      "--ignore-not-found",
+      `--selector=app.kubernetes.io/part-of=${RELEASE}`,
     ]);
   }
 }
@@ -333,7 +341,9 @@ async function installIdentities(cluster: ClusterAccess): Promise<void> {
   const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: RELEASE } };
   await until("the operator's namespace is not being deleted", async () => {
     const found = await kubectl(cluster, [
-      ...["get", "namespace", RELEASE, "--ignore-not-found"],
+      "get",
+      `namespace/${RELEASE}`,
+      "--ignore-not-found",
       "--output=jsonpath={.metadata.deletionTimestamp}",
     ]);
     return found === "";

@@ -6,7 +6,12 @@
 import type { AnyManifest } from "../../services/core/manifest.ts";
 import type { ObjectRef } from "../../services/core/resource.ts";
 import { refOf } from "../../services/core/children.ts";
-import type { KubeClient, ListQuery, MergePatch, RemoveOptions } from "../../services/kube/client.ts";
+import type {
+  KubeClient,
+  ListQuery,
+  MergePatch,
+  RemoveOptions,
+} from "../../services/kube/client.ts";
 import { KubeError } from "../../services/kube/errors.ts";
 
 type Json = { readonly [member: string]: unknown };
@@ -37,6 +42,8 @@ export interface Live {
   readonly status?: Json;
 }
 
+type Change = Omit<Partial<Live>, "metadata"> & { metadata?: Partial<Live["metadata"]> };
+
 /** A pod of the StatefulSet, as far as it matters. */
 interface Pod {
   readonly revision: string;
@@ -47,7 +54,12 @@ interface Pod {
 }
 
 const CLUSTER_SCOPED = new Set(["Namespace", "RestateCluster"]);
-const WITH_GENERATION = new Set(["RestateCluster", "StatefulSet", "NetworkPolicy", "PodDisruptionBudget"]);
+const WITH_GENERATION = new Set([
+  "RestateCluster",
+  "StatefulSet",
+  "NetworkPolicy",
+  "PodDisruptionBudget",
+]);
 
 export const NAME = "c";
 export const CLUSTER_KEY = `RestateCluster//${NAME}`;
@@ -109,7 +121,7 @@ export class World {
   }
 
   /** Stores an object changed by anybody but the operator. */
-  put(key: string, live: Live, over: Partial<Live> & { metadata?: Partial<Live["metadata"]> }): void {
+  put(key: string, live: Live, over: Change): void {
     const { metadata, ...rest } = over;
     const changed = WITH_GENERATION.has(live.kind) && "spec" in rest;
     this.#edited.add(live.metadata.uid);
@@ -126,7 +138,11 @@ export class World {
   }
 
   /** Creates an object, by anybody. */
-  add(live: Omit<Live, "metadata"> & { metadata: Pick<Live["metadata"], "name"> & Partial<Live["metadata"]> }): void {
+  add(
+    live: Omit<Live, "metadata"> & {
+      metadata: Pick<Live["metadata"], "name"> & Partial<Live["metadata"]>;
+    },
+  ): void {
     const metadata = {
       uid: `uid-${this.next()}`,
       resourceVersion: this.next(),
@@ -157,7 +173,9 @@ export class World {
   readonly get = async (kind: string, name: string, namespace?: string): Promise<unknown> => {
     this.fault("before");
     if (kind === "Pod") return this.#podNamed(name);
-    return this.objects.get(keyFor({ kind, name, ...(namespace === undefined ? {} : { namespace }) }));
+    return this.objects.get(
+      keyFor({ kind, name, ...(namespace === undefined ? {} : { namespace }) }),
+    );
   };
 
   readonly list = async (query: ListQuery): Promise<unknown[]> => {
@@ -165,7 +183,9 @@ export class World {
     return this.ofKind(query.kind).filter(
       ({ metadata }) =>
         metadata.namespace === query.namespace &&
-        Object.entries(query.labels ?? {}).every(([label, value]) => metadata.labels?.[label] === value),
+        Object.entries(query.labels ?? {}).every(
+          ([label, value]) => metadata.labels?.[label] === value,
+        ),
     );
   };
 
@@ -178,9 +198,10 @@ export class World {
     const before = this.objects.get(key);
     const uid = before?.metadata.uid ?? `uid-${this.next()}`;
     if (before === undefined || this.#edited.has(uid) || this.#applied.get(uid)?.json !== json) {
-      this.#write(key, uid, JSON.parse(json) as Json);
+      const asSent = JSON.parse(json) as Json;
+      this.#write(key, uid, asSent);
+      this.#applied.set(uid, { json, manifest: asSent });
     }
-    this.#applied.set(uid, { json, manifest: JSON.parse(json) as Json });
     this.#edited.delete(uid);
     this.fault("after");
     return this.objects.get(key)!;
@@ -192,14 +213,15 @@ export class World {
     const live = this.objects.get(key);
     if (live === undefined) return undefined;
     this.writes += 1;
-    const body = patch.body as Partial<Live> & { metadata?: Partial<Live["metadata"]> };
+    const body = patch.body as Change;
     for (const member of ["uid", "resourceVersion"] as const) {
       const expected = body.metadata?.[member];
       if (expected !== undefined && expected !== live.metadata[member]) {
         throw new KubeError(409, "Conflict", `${member} is another`);
       }
     }
-    if (patch.subresource === "status") this.#store(key, live, { status: { ...live.status, ...body.status } });
+    if (patch.subresource === "status")
+      this.#store(key, live, { status: { ...live.status, ...body.status } });
     else this.#patchFinalizers(key, live, body.metadata?.finalizers ?? []);
     this.fault("after");
     return this.objects.get(key) ?? live;
@@ -214,7 +236,10 @@ export class World {
     if (live.kind !== "ConfigMap" && live.kind !== "NetworkPolicy") {
       this.violations.push(`${key} was removed`);
     }
-    if (live.kind === "ConfigMap" && [...this.pods.values()].some(({ configMap }) => configMap === ref.name)) {
+    if (
+      live.kind === "ConfigMap" &&
+      [...this.pods.values()].some(({ configMap }) => configMap === ref.name)
+    ) {
       this.violations.push(`P5: ${key} was removed while a pod uses it`);
     }
     this.deleteObject(key);
@@ -279,7 +304,8 @@ export class World {
     if ([...owners.values()].filter(({ controller }) => controller === true).length > 1) {
       throw new KubeError(422, "Invalid", "metadata.ownerReferences: two controllers");
     }
-    const changed = before === undefined || JSON.stringify(before.spec) !== JSON.stringify(rest.spec);
+    const changed =
+      before === undefined || JSON.stringify(before.spec) !== JSON.stringify(rest.spec);
     const generation = (before?.metadata.generation ?? 0) + (changed ? 1 : 0);
     this.objects.set(key, {
       ...rest,
@@ -329,7 +355,9 @@ export class World {
     else {
       this.objects.delete(NAMESPACE_KEY);
       this.pods.clear();
+      // Another cluster from here on: its volumes are gone.
       this.provisioned = false;
+      this.provisions.clear();
     }
     return true;
   }
@@ -348,6 +376,15 @@ export class World {
     return true;
   }
 
+  /** A pod dies, and the StatefulSet's status says so at once: how far it lags behind is not what is looked at here. */
+  killPod(ordinal: number): void {
+    this.pods.delete(ordinal);
+    const set = this.objects.get(STATEFUL_SET_KEY);
+    if (set?.status === undefined) return;
+    const { observedGeneration } = set.status;
+    this.#store(STATEFUL_SET_KEY, set, { status: { ...this.#statusOf(set), observedGeneration } });
+  }
+
   #movePod(set: Live): boolean {
     const replicas = Number(set.spec?.["replicas"]);
     for (let ordinal = 0; ordinal < replicas; ordinal += 1) {
@@ -358,7 +395,9 @@ export class World {
       }
       const claim = this.objects.get(`PersistentVolumeClaim/${NAME}/storage-restate-${ordinal}`);
       if (claim !== undefined && claim.status?.["phase"] !== "Bound") {
-        this.put(keyFor({ kind: claim.kind, ...claim.metadata }), claim, { status: { phase: "Bound" } });
+        this.put(keyFor({ kind: claim.kind, ...claim.metadata }), claim, {
+          status: { phase: "Bound" },
+        });
         return true;
       }
       if (!pod.running && this.objects.has(`ConfigMap/${NAME}/${pod.configMap}`)) {
@@ -439,10 +478,14 @@ export class World {
     const problems = [...this.pods].flatMap(([ordinal, pod]) =>
       pod.ready && pod.revision === revisionOf(set) ? [] : [`pod ${ordinal} is old or not ready`],
     );
-    const replicas = Number(set.spec?.["replicas"]);
+    const { compute } = this.cluster?.spec as { compute: { replicas: number } };
+    const { replicas } = compute;
     if (this.pods.size !== replicas) problems.push(`${this.pods.size} pods of ${replicas}`);
-    for (const claim of this.ofKind("PersistentVolumeClaim")) {
-      if (claim.status?.["phase"] !== "Bound") problems.push(`${claim.metadata.name} is not bound`);
+    for (const { metadata, status } of this.ofKind("PersistentVolumeClaim")) {
+      const ordinal = Number(metadata.name.slice("storage-restate-".length));
+      if (ordinal < replicas && status?.["phase"] !== "Bound") {
+        problems.push(`${metadata.name} is not bound`);
+      }
     }
     return problems;
   }

@@ -8,8 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { parse } from "smol-toml";
-import { expect, it } from "vitest";
-import { chartDir, renderChart } from "../harness/charts.ts";
+import { expect, it, vi } from "vitest";
+import { BUILD_TIMEOUT_MS, HELM_TIMEOUT_MS, chartDir, renderChart } from "../harness/charts.ts";
+
+vi.setConfig({ testTimeout: HELM_TIMEOUT_MS });
 
 const CONFIGURATION = join(chartDir, "files/bootstrap.toml");
 const SERVER = join(
@@ -17,7 +19,6 @@ const SERVER = join(
   `../../node_modules/@restatedev/restate-server-linux-${process.arch === "arm64" ? "arm64" : "x64"}`,
   "bin/restate-server",
 );
-const BUILD_TIMEOUT_MS = 1_500_000;
 
 /** `section.key` → value; sizes in the spelling of the server. */
 function settingsIn(toml: string): Map<string, unknown> {

@@ -6,12 +6,19 @@ import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { V1Container, V1PodSpec, V1PodTemplateSpec } from "@kubernetes/client-node";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { parse } from "yaml";
-import { chartDir, crdChartDir, helm, renderChart, type RenderedChart } from "../harness/charts.ts";
+import {
+  BUILD_TIMEOUT_MS,
+  HELM_TIMEOUT_MS,
+  chartDir,
+  crdChartDir,
+  helm,
+  renderChart,
+  type RenderedChart,
+} from "../harness/charts.ts";
 
-/** The first use of a checkout builds Kubernetes, and helm with it. */
-const BUILD_TIMEOUT_MS = 1_500_000;
+vi.setConfig({ testTimeout: HELM_TIMEOUT_MS });
 
 const PUBLIC_KEY = "publickeyv1_GpszWWkc1Uc1ckph5vpiqmGvofQ9SPENCSgbWHJJyiMX";
 const EXTERNAL = {

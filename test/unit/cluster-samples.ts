@@ -126,7 +126,7 @@ export function settledQuestion(
   return {
     observed: {
       cluster,
-      namespace: { object: namespace!, terminating: false },
+      namespace: { object: namespace!, terminating: false, ofPredecessor: false },
       children,
       statefulSet: {
         generation: 1,
@@ -138,6 +138,7 @@ export function settledQuestion(
       },
       claims: Array.from({ length: replicas }, (_, ordinal) => ({
         name: `storage-restate-${ordinal}`,
+        ordinal,
         phase: "Bound",
       })),
       ...over.observed,

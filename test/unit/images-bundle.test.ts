@@ -75,9 +75,11 @@ describe.each(Object.entries(operatorCommands))("%s", (command, source) => {
 it(
   "equal sources give equal bundles, wherever they are written",
   async () => {
-    const again = join(workDir, "elsewhere", "deeper");
-    await bundleOperator(again);
-    expect(digestsOf(again)).toEqual(digestsOf(dist));
+    const entryPoints = { greeter: "bootstrap/images/example/greeter.ts" };
+    const [here, elsewhere] = [join(workDir, "here"), join(workDir, "else", "where")];
+    await bundle({ entryPoints, outDir: here });
+    await bundle({ entryPoints, outDir: elsewhere });
+    expect(digestsOf(elsewhere)).toEqual(digestsOf(here));
   },
   TIMEOUT_MS,
 );

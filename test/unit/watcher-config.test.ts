@@ -87,7 +87,7 @@ test("an event on the operator's pod", () => {
   expect(buildEvent(pod, announcement, new Date("2026-01-02T03:04:05.678Z"))).toEqual({
     apiVersion: "events.k8s.io/v1",
     kind: "Event",
-    metadata: { generateName: "watcher-0.", namespace: "op" },
+    metadata: { generateName: "watcher-0-", namespace: "op" },
     eventTime: "2026-01-02T03:04:05.678000Z",
     reportingController: "restate-operator",
     reportingInstance: "watcher-0",

@@ -263,8 +263,9 @@ describe("what RestateDeployments see of what they refer to", () => {
   });
 });
 
+const register = (value: unknown) => ({ ...BASE, spec: { restate: { register: value } } });
+
 describe("references and keys", () => {
-  const register = (value: unknown) => ({ ...BASE, spec: { restate: { register: value } } });
   test.each([
     [{ cluster: "main" }, "RestateCluster/main"],
     [{ cloud: "prod" }, "RestateCloudEnvironment/prod"],

@@ -9,6 +9,7 @@ import { systemClock } from "../../watcher/clock.ts";
 import { connectIngress, wakeUrl } from "../../watcher/ingress.ts";
 import type { WakeKey } from "../../watcher/owners.ts";
 import { WakeSender } from "../../watcher/wake.ts";
+import { VirtualClock } from "../simulation/watcher-clock.ts";
 
 const A: WakeKey = "ClusterReconciler/a";
 const B: WakeKey = "ClusterReconciler/b";
@@ -201,6 +202,36 @@ describe("the sender", () => {
     held[0]?.writeHead(202).end();
     expect(await sender.drain(5_000)).toBe(true);
     expect(peer.received.map(({ why }) => why)).toEqual(["first", "second"]);
+  });
+
+  test("a stop waits for what is outstanding, then ends: no send and no timer is left", async () => {
+    const clock = new VirtualClock();
+    let sends = 0;
+    const sender = new WakeSender({
+      send: (key) => {
+        sends += 1;
+        return Promise.resolve(
+          key === A ? { kind: "refused", status: 404 } : { kind: "unreachable", reason: "x" },
+        );
+      },
+      clock,
+      concurrency: 2,
+      report: { accepted: () => {}, failed: () => {} },
+    });
+    sender.wake(A, "x");
+    sender.wake(B, "x");
+    await clock.advance(1_000);
+    const stopped = sender.stop(3_000);
+    await clock.advance(3_000);
+    expect(await stopped).toBe(false);
+    const before = sends;
+    sender.wake(A, "y");
+    await clock.advance(60_000);
+    expect({ sends, pending: sender.pending, timers: clock.armed }).toEqual({
+      sends: before,
+      pending: 0,
+      timers: 0,
+    });
   });
 
   test("W4: at most so many sends are outstanding", async () => {

@@ -1,0 +1,203 @@
+/**
+ * The main job on real parts: the chart is installed with helm, a RestateCluster of three nodes is applied, and it becomes a
+ * Restate that serves. Under the chart's identities with RBAC on, in real pods, through the very images a release builds.
+ */
+import { execFile } from "node:child_process";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildExampleImage } from "../../bootstrap/images/example.ts";
+import { buildOperatorImage } from "../../bootstrap/images/operator.ts";
+import { buildRestateImage } from "../../bootstrap/images/restate.ts";
+import { nodeFitness } from "../../bootstrap/kubernetes/machine.ts";
+import { startNode, type NodeCluster } from "../../bootstrap/kubernetes/node.ts";
+import { nativeBinary } from "../../bootstrap/restate/server.ts";
+import { NAMESPACE, installOperator, toolsFor } from "../../bootstrap/sandbox/kubernetes-tools.ts";
+import { waitForCluster } from "../../bootstrap/sandbox/wait-for-cluster.ts";
+import { RestateAdmin } from "../../services/restate/admin.ts";
+import { readAudit } from "../harness/audit.ts";
+import { kubectl, logProgress, testRunDir } from "../harness/kubernetes.ts";
+
+const fitness = nodeFitness();
+if (fitness.kind === "unfit") logProgress(`skipped: ${fitness.reason}`);
+
+const EXAMPLE = "restate-example";
+const EXAMPLE_FILE = join(import.meta.dirname, "../../bootstrap/sandbox/example-cluster.yaml");
+const READY_TIMEOUT_MS = 4 * 60_000;
+const dir = join(testRunDir(), "operator-node");
+const OPERATOR_USERS = ["restate-operator", "restate-operator-watcher"].map(
+  (account) => `system:serviceaccount:${NAMESPACE}:${account}`,
+);
+
+/** A service that nobody manages: it is registered by hand, as users of a RestateCluster alone do. */
+const GREETER = `
+apiVersion: v1
+kind: Service
+metadata: {name: greeter, namespace: default}
+spec:
+  selector: {app: greeter}
+  ports: [{port: 9080, appProtocol: kubernetes.io/h2c}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: greeter, namespace: default}
+spec:
+  selector: {matchLabels: {app: greeter}}
+  template:
+    metadata: {labels: {app: greeter, allow.restate.dev/${EXAMPLE}: "true"}}
+    spec:
+      containers: [{name: greeter, image: "restate-greeter:v1", ports: [{containerPort: 9080}]}]
+`;
+
+let cluster: NodeCluster;
+let adminUrl: string;
+let ingressUrl: string;
+
+const forwarded = async (host: string, port: number) =>
+  `http://127.0.0.1:${await cluster.forward({ host, port })}`;
+
+async function until(
+  what: string,
+  probe: () => Promise<boolean>,
+  timeoutMs = 60_000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await probe().catch(() => false))) {
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
+    await sleep(300);
+  }
+}
+
+describe.skipIf(fitness.kind === "unfit")("the operator on a real node", () => {
+  beforeAll(async () => {
+    const images = Promise.all([
+      buildRestateImage({ version: "1.7.12" }),
+      buildOperatorImage(),
+      buildExampleImage({ version: "v1" }),
+    ]);
+    cluster = await startNode({ dir, log: logProgress });
+    for (const { archive } of await images) await cluster.importImage(archive);
+  });
+
+  afterAll(async () => {
+    await cluster?.stop();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  test("helm installs the chart and its three workloads become ready", async () => {
+    await installOperator(toolsFor(cluster));
+    const pods = await kubectl(cluster, [
+      ...["get", "pods", `--namespace=${NAMESPACE}`],
+      "--output=jsonpath={range .items[*]}{.metadata.labels.app\\.kubernetes\\.io/name}={.status.phase} {end}",
+    ]);
+    expect(pods.trim().split(" ").toSorted()).toEqual([
+      "restate-operator-bootstrap=Running",
+      "restate-operator-watcher=Running",
+      "restate-operator=Running",
+    ]);
+  });
+
+  test("a RestateCluster of three nodes becomes Ready", async () => {
+    const startedAtMs = Date.now();
+    await kubectl(cluster, ["apply", "--filename=-"], await readFile(EXAMPLE_FILE, "utf8"));
+    const wait = { say: logProgress, timeoutMs: READY_TIMEOUT_MS };
+    await waitForCluster(toolsFor(cluster), EXAMPLE, wait);
+    logProgress(`created to Ready: ${((Date.now() - startedAtMs) / 1000).toFixed(1)} s`);
+    adminUrl = await forwarded(`restate.${EXAMPLE}`, 9070);
+    ingressUrl = await forwarded(`restate.${EXAMPLE}`, 8080);
+  });
+
+  test("its own state lists three nodes, all alive", async () => {
+    const address = await forwarded(`restate.${EXAMPLE}`, 5122);
+    const sql = "SELECT name, state FROM nodes ORDER BY name";
+    const { stdout } = await promisify(execFile)(
+      nativeBinary("restatectl"),
+      [`--address=${address}`, "sql", "--jsonl", sql],
+      { env: { PATH: process.env["PATH"], HOME: dir, DO_NOT_TRACK: "1" } },
+    );
+    const rows = stdout
+      .trim()
+      .split("\n")
+      .map((line): unknown => JSON.parse(line));
+    expect(rows).toEqual([
+      { name: "restate-0", state: "alive" },
+      { name: "restate-1", state: "alive" },
+      { name: "restate-2", state: "alive" },
+    ]);
+  });
+
+  test("a service registered by hand answers through its ingress", async () => {
+    await kubectl(cluster, ["apply", "--filename=-"], GREETER);
+    await kubectl(cluster, ["rollout", "status", "deployment/greeter", "--timeout=60s"]);
+    const admin = new RestateAdmin({ url: adminUrl });
+    const uri = "http://greeter.default.svc.cluster.local:9080";
+    await admin.registerDeployment({ uri, force: false });
+    await admin.close();
+    const answer = await fetch(`${ingressUrl}/Greeter/greet`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify("Ada"),
+      signal: AbortSignal.timeout(20_000),
+    });
+    expect([answer.status, await answer.json()]).toEqual([200, "Hello Ada, says v1"]);
+  });
+
+  test("every reconcile can be read on the operator's own Restate, its plan with reasons", async () => {
+    const admin = new RestateAdmin({
+      url: await forwarded(`restate-operator-bootstrap.${NAMESPACE}`, 9070),
+    });
+    const steps = await admin.query<{ name: string }>(
+      `SELECT j.name FROM sys_journal j JOIN sys_invocation i ON i.id = j.id
+        WHERE i.target_service_key = '${EXAMPLE}' AND j.entry_type = 'Command: Run'`,
+    );
+    await admin.close();
+    const names = new Set(steps.map(({ name }) => name));
+    expect([...names]).toEqual(
+      expect.arrayContaining([
+        "plan",
+        "add finalizer",
+        `apply Namespace ${EXAMPLE}`,
+        "apply StatefulSet restate",
+        "provision cluster",
+        "write status",
+      ]),
+    );
+  });
+
+  test("a child that is deleted comes back", async () => {
+    await kubectl(cluster, ["delete", "service", "restate", `--namespace=${EXAMPLE}`]);
+    await until("the Service comes back", async () => {
+      await kubectl(cluster, ["get", "service", "restate", `--namespace=${EXAMPLE}`]);
+      return true;
+    });
+  });
+
+  test("deleting it removes everything", async () => {
+    await kubectl(cluster, ["delete", "restatecluster", EXAMPLE, "--wait=true"]);
+    await until(
+      "the namespace is gone",
+      async () => !(await kubectl(cluster, ["get", "namespaces"])).includes(EXAMPLE),
+      120_000,
+    );
+    const admin = new RestateAdmin({
+      url: await forwarded(`restate-operator-bootstrap.${NAMESPACE}`, 9070),
+    });
+    await until("nothing is left in the bootstrap", async () => {
+      const [state, open] = await Promise.all([
+        admin.query("SELECT key FROM state"),
+        admin.query("SELECT id FROM sys_invocation WHERE status <> 'completed'"),
+      ]);
+      return state.length + open.length === 0;
+    });
+    await admin.close();
+  });
+
+  test("no request of the operator's identities was forbidden", async () => {
+    const forbidden = (await readAudit(cluster.auditLog)).filter(
+      ({ user, code }) => OPERATOR_USERS.includes(user) && code === 403,
+    );
+    expect(forbidden).toEqual([]);
+  });
+});
