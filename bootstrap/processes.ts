@@ -33,7 +33,7 @@ export type ProcessOptions = {
   readonly networkNamespace?: string;
 };
 
-export type ExitStatus = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
+type ExitStatus = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
 export type RunningProcess = {
   readonly name: string;

@@ -40,7 +40,7 @@ export type NodeOptions = {
 };
 
 /** An address inside the cluster: a pod's or service's IP, or a service as `name.namespace`. */
-export type InnerAddress = { readonly host: string; readonly port: number };
+type InnerAddress = { readonly host: string; readonly port: number };
 
 export type NodeCluster = Cluster & {
   /** Makes the image of an OCI archive available to pods. */

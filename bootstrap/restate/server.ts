@@ -3,10 +3,11 @@
  * that tests and benchmarks run. It reads the very configuration that the chart mounts; the environment overrides only
  * what a place decides: addresses, data folder, key.
  */
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseEnv } from "node:util";
 import { RestateAdmin } from "../../services/restate/admin.ts";
 import { choosePorts } from "../kubernetes/ports.ts";
 import { startProcess, type RunningProcess } from "../processes.ts";
@@ -17,6 +18,15 @@ import { waitForRestate } from "./wait.ts";
 export const CONFIGURATION_FILE = fileURLToPath(
   new URL("../../charts/restate-operator-helm/files/bootstrap.toml", import.meta.url),
 );
+
+/** What no configuration file can carry, wherever the bootstrap runs. */
+const ENVIRONMENT_FILE = fileURLToPath(
+  new URL("../../charts/restate-operator-helm/files/bootstrap.env", import.meta.url),
+);
+
+async function readEnvironment(): Promise<Readonly<Record<string, string | undefined>>> {
+  return parseEnv(await readFile(ENVIRONMENT_FILE, "utf8"));
+}
 
 /** The native binary behind an npm package of Restate's: `restate-server`, `restate` or `restatectl`. */
 export function nativeBinary(name: "restate-server" | "restate" | "restatectl"): string {
@@ -76,7 +86,7 @@ export async function startRestateServer(options: RestateServerOptions): Promise
       RESTATE_INGRESS__BIND_ADDRESS: at("ingress"),
       RESTATE_ADMIN__BIND_ADDRESS: at("admin"),
       RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE: identityKeyFile,
-      MALLOC_CONF: "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true",
+      ...(await readEnvironment()),
       ...options.env,
     },
   });

@@ -23,7 +23,8 @@ export function configProblem(spec: RestateClusterSpec): string | undefined {
     return `spec.config has ${config.length} characters, at most ${CONFIG_MAX_CHARS} are read; shorten it`;
   }
   try {
-    return parse(config)["auto-provision"] === false
+    // Integers of TOML have 64 bits, which a number cannot hold; without this the parser refuses them.
+    return parse(config, { integersAsBigInt: "asNeeded" })["auto-provision"] === false
       ? undefined
       : "spec.config: with spec.cluster.autoProvision set `auto-provision = false` in it, or Restate would provision a second time";
   } catch (error) {

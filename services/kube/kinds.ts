@@ -24,6 +24,11 @@ interface KindInfo {
 
 const KINDS = {
   ConfigMap: { apiVersion: "v1", plural: "configmaps", namespaced: true },
+  CustomResourceDefinition: {
+    apiVersion: "apiextensions.k8s.io/v1",
+    plural: "customresourcedefinitions",
+    namespaced: false,
+  },
   Event: { apiVersion: "v1", plural: "events", namespaced: true },
   Namespace: { apiVersion: "v1", plural: "namespaces", namespaced: false },
   NetworkPolicy: {
@@ -60,6 +65,7 @@ export type Kind = keyof typeof KINDS;
 /** What the API server answers for each kind. Our own kinds are parsed by whoever reads them, so they are unknown here. */
 export interface KindTypes {
   readonly ConfigMap: V1ConfigMap;
+  readonly CustomResourceDefinition: object;
   readonly Event: CoreV1Event;
   readonly Namespace: V1Namespace;
   readonly NetworkPolicy: V1NetworkPolicy;

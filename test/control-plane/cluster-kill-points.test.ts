@@ -138,8 +138,8 @@ test(
       { key: "bystander", handler: "resync", status: "scheduled" },
     ]);
     for (const { name } of lives) {
-      expect(await operator.remainsOf("ClusterReconciler", name), name).toEqual([]);
-      expect(await operator.remainsOf("ClusterReconciler", `${name}-brief`), name).toEqual([]);
+      await operator.untilForgotten(name);
+      await operator.untilForgotten(`${name}-brief`);
     }
     for (const part of ["services", "restate"] as const) {
       expect(await operator.logOf(part), part).not.toMatch(/RT0016|unhandled/i);

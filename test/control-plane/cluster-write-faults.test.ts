@@ -92,7 +92,7 @@ async function expectSameLife(
   expect(faults()).toBeGreaterThanOrEqual(18);
   // O2: at most one write more per fault
   expect(writesAbout(records, name).length).toBeLessThanOrEqual(reference.writes + faults());
-  expect(await operator.remainsOf("ClusterReconciler", name)).toEqual([]);
+  await operator.untilForgotten(name);
 }
 
 describe("at each write", () => {
@@ -125,6 +125,7 @@ describe("at each write", () => {
 });
 
 test("no fault left an invocation that is paused or that retries", async () => {
+  await operator.idle();
   const own = (await operator.unfinished()).filter(({ status }) => status !== "scheduled");
   expect(own).toEqual([]);
   expect((await operator.requestsSince(0)).filter(isWrite).map(({ code }) => code)).not.toContain(

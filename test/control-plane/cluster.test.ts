@@ -97,11 +97,7 @@ describe("a minimal cluster", () => {
 
   test("deleted: no object of it is left, and nothing on the operator's Restate", async () => {
     await removeCluster(objects, name);
-    await operator.idle();
-    await until("nothing of it is left on Restate", async () => {
-      const remains = await operator.remainsOf("ClusterReconciler", name);
-      return remains.length === 0;
-    });
+    await operator.untilForgotten(name);
   });
 
   test("created again under its name, it starts afresh", async () => {

@@ -37,7 +37,8 @@ export type Life = {
   readonly state: unknown;
 };
 
-const STEP_TIMEOUT_MS = 90_000;
+/** Long enough for a step during which things are killed again and again. */
+const STEP_TIMEOUT_MS = 240_000;
 
 /** Lives one life. `stepped` is told after each step that has converged. */
 export async function live(

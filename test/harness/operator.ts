@@ -1,6 +1,7 @@
 /**
  * The operator of a test: its Restate, services and watcher as processes against a control plane, under the service accounts
- * and roles that the chart renders, each with its own token. Every part can be killed, started again and wiped.
+ * and roles that the chart renders, each with its own token, and as the bundles that the image holds. Every part can be
+ * killed, started again and wiped.
  *
  * One operator per control plane at a time: it reconciles every resource there.
  */
@@ -9,6 +10,7 @@ import { join } from "node:path";
 import { request } from "undici";
 import { stringify } from "yaml";
 import type { ClusterAccess } from "../../bootstrap/kubernetes/cluster.ts";
+import { bundleOperator } from "../../bootstrap/images/bundle.ts";
 import {
   operatorParts,
   type OperatorOptions,
@@ -53,8 +55,10 @@ export type TestOperatorOptions = {
   readonly alwaysReplay?: boolean;
   /** How the services reach the API server, when not directly: `http://…` of a proxy (api-proxy.ts). */
   readonly servicesApiUrl?: string;
-  readonly entries?: NonNullable<OperatorOptions["entries"]>;
 };
+
+/** Files that node runs: the services' and the watcher's. */
+export type Entries = NonNullable<OperatorOptions["entries"]>;
 
 /** An invocation on the operator's Restate. */
 export type Invocation = {
@@ -108,7 +112,8 @@ export class TestOperator {
     await mkdir(options.dir, { recursive: true });
     await kubectl(options.cluster, [...SERVER_SIDE, "-f", CRDS]);
     await installIdentities(options.cluster);
-    return new TestOperator(options, await partsOf(options));
+    await bundleOperator(join(options.dir, "bundles"));
+    return new TestOperator(options, await partsOf(options, entriesIn(options.dir)));
   }
 
   /** Starts a part that does not run. */
@@ -152,9 +157,12 @@ export class TestOperator {
     await this.start("restate");
   }
 
-  /** Runs other code for the services from now on; they must not be running. */
-  async replaceEntries(entries: NonNullable<OperatorOptions["entries"]>): Promise<void> {
-    this.#parts = await partsOf({ ...this.#options, entries });
+  /** The next start of the services runs the same code as another build. */
+  async replaceBuild(): Promise<void> {
+    const entries = entriesIn(this.dir);
+    const next = join(this.dir, "bundles", "services-next.js");
+    await writeFile(next, `${await readFile(entries.services, "utf8")}\n// the next build\n`);
+    this.#parts = await partsOf(this.#options, { ...entries, services: next });
   }
 
   get restate(): RestateServer {
@@ -269,6 +277,15 @@ export class TestOperator {
     ];
   }
 
+  /** Resolves when nothing of a RestateCluster is left on the operator's Restate: the last echoes have been answered. */
+  async untilForgotten(name: string): Promise<void> {
+    await until(`nothing of ${name} is left on Restate`, async () => {
+      const remains = await this.remainsOf("ClusterReconciler", name);
+      if (remains.length > 0) throw new Error(remains.join(", "));
+      return true;
+    });
+  }
+
   /** A mark in the audit log, for `requestsSince`. */
   mark(): Promise<AuditPosition> {
     return auditPosition(this.cluster.auditLog);
@@ -322,14 +339,21 @@ export function describeRecord(record: AuditRecord): string {
   return `${record.verb} ${resource} ${where} → ${record.code}`;
 }
 
-async function partsOf(options: TestOperatorOptions): Promise<OperatorParts> {
-  const { cluster, dir, entries } = options;
+function entriesIn(dir: string): Entries {
+  return {
+    services: join(dir, "bundles", "services.js"),
+    watcher: join(dir, "bundles", "watcher.js"),
+  };
+}
+
+async function partsOf(options: TestOperatorOptions, entries: Entries): Promise<OperatorParts> {
+  const { cluster, dir } = options;
   return operatorParts({
     dir,
     kubeconfig: await tokenKubeconfig(options, RELEASE, options.servicesApiUrl ?? cluster.server),
     watcherKubeconfig: await tokenKubeconfig(options, `${RELEASE}-watcher`, cluster.server),
     env: { OPERATOR_NAMESPACE: RELEASE, ...options.env },
-    ...(entries === undefined ? {} : { entries }),
+    entries,
   });
 }
 

@@ -89,7 +89,9 @@ describe.skipIf(fitness.kind === "unfit")("the operator on a real node", () => {
   test("helm installs the chart and its three workloads become ready", async () => {
     await installOperator(toolsFor(cluster));
     const pods = await kubectl(cluster, [
-      ...["get", "pods", `--namespace=${NAMESPACE}`],
+      "get",
+      "pods",
+      `--namespace=${NAMESPACE}`,
       "--output=jsonpath={range .items[*]}{.metadata.labels.app\\.kubernetes\\.io/name}={.status.phase} {end}",
     ]);
     expect(pods.trim().split(" ").toSorted()).toEqual([

@@ -292,7 +292,7 @@ export class World {
   #write(key: string, uid: string, manifest: Json): void {
     const before = this.objects.get(key);
     const last = this.#applied.get(uid)?.manifest;
-    const { metadata, ...rest } = merged(before ?? {}, last, manifest) as unknown as Live;
+    const { metadata, ...rest } = merged(before ?? {}, last, manifest) as Live;
     const owners = new Map(
       [
         ...(before?.metadata.ownerReferences ?? []).filter(
@@ -478,8 +478,8 @@ export class World {
     const problems = [...this.pods].flatMap(([ordinal, pod]) =>
       pod.ready && pod.revision === revisionOf(set) ? [] : [`pod ${ordinal} is old or not ready`],
     );
-    const { compute } = this.cluster?.spec as { compute: { replicas: number } };
-    const { replicas } = compute;
+    const { compute } = (this.cluster?.spec ?? {}) as { compute?: { replicas: number } };
+    const replicas = compute?.replicas ?? 1;
     if (this.pods.size !== replicas) problems.push(`${this.pods.size} pods of ${replicas}`);
     for (const { metadata, status } of this.ofKind("PersistentVolumeClaim")) {
       const ordinal = Number(metadata.name.slice("storage-restate-".length));
