@@ -6,10 +6,11 @@
  *    server shows no generation for that.
  * C2 The first list is not sent when the owners' own list is still to come, because that sends every owner afterwards. When
  *    the owners were released before it ended, every owner is sent again: a child may have changed or gone between the two.
+ *    The same after a gap: something may have come and gone in it, and its owner may have acted on that.
  * C3 A child that was known and is gone is sent. C4 A child that changes hands is sent to both.
  * C5 A child whose owner does not exist is sent once the owners were listed: its owner went while nobody watched.
  */
-import type { Sink } from "./follow.ts";
+import type { ListCause, Sink } from "./follow.ts";
 import type { WatchedChild } from "./kinds.ts";
 import { ownerOfChild } from "./owners.ts";
 import type { WakeKey } from "./owners.ts";
@@ -36,12 +37,14 @@ export class ChildSink implements Sink {
   readonly #known = new Map<string, KnownChild>();
   #unlisted: Set<string> = new Set();
   #firstListEnded = false;
+  #afterGap = false;
 
   constructor(options: ChildSinkOptions) {
     this.#options = options;
   }
 
-  listBegan(): void {
+  listBegan(cause: ListCause): void {
+    if (cause === "gap") this.#afterGap = true;
     this.#unlisted = new Set(this.#known.keys());
   }
 
@@ -75,11 +78,16 @@ export class ChildSink implements Sink {
       this.#wake(owner, nameIn(id), "gone");
     }
     this.#unlisted = new Set();
-    if (this.#firstListEnded) return;
+    const late = !this.#firstListEnded && this.#options.ownersReleased();
+    const cause = this.#afterGap ? "listed after a gap" : "listed late";
+    if (late || this.#afterGap) this.#wakeAll(cause); // C2
     this.#firstListEnded = true;
-    if (!this.#options.ownersReleased()) return; // C2
-    for (const owner of this.#options.owners()) this.#wake(owner, "children", "listed late");
-    for (const [id, { owner }] of this.#known) this.#wake(owner, nameIn(id), "listed late");
+    this.#afterGap = false;
+  }
+
+  #wakeAll(cause: string): void {
+    for (const owner of this.#options.owners()) this.#wake(owner, "children", cause);
+    for (const [id, { owner }] of this.#known) this.#wake(owner, nameIn(id), cause);
   }
 
   /** To be called once the owners' first list ended (C5). */

@@ -5,8 +5,8 @@
  *
  * F1 No gap: every watch starts at the version of a complete list or of the last event.
  * F2 A watch that is silent for longer than `idleMs` is dead (bookmarks arrive every minute): it is replaced.
- * F3 A version that the API server has forgotten (410), or that failed several times, leads to a fresh list, never to
- *    a watch that starts "now".
+ * F3 A version that the API server has forgotten (410), or that it refuses for long, leads to a fresh list, never to a
+ *    watch that starts "now"; the sink is told that there is a gap, in which things may have come and gone unseen.
  * F4 Every `resyncMs`, jittered, everything is listed afresh, so that a missed event costs minutes at most.
  * F5 Nothing is given up: every failure is retried with a jittered back-off, a missing CRD among them.
  */
@@ -52,9 +52,15 @@ export class SourceFailure extends Error {
   }
 }
 
+/**
+ * Why everything is listed: for the first time, as a check of what the watch brought, or because the events since the last
+ * version are lost.
+ */
+export type ListCause = "start" | "resync" | "gap";
+
 /** Where objects go. A list that fails in the middle is followed by another `listBegan`. */
 export interface Sink {
-  readonly listBegan: () => void;
+  readonly listBegan: (cause: ListCause) => void;
   readonly observed: (object: WatchedObject) => void;
   readonly removed: (object: WatchedObject) => void;
   /** The list is complete: what was known and was not observed since `listBegan` is gone. */
@@ -93,8 +99,8 @@ export interface FollowOptions {
 const HEALTHY_MS = 5_000;
 /** A page of a list that takes longer is abandoned. */
 const LIST_TIMEOUT_MS = 60_000;
-/** After so many failures in a row the remembered version is not trusted any more (an API server restored from a backup). */
-const FAILURES_BEFORE_LIST = 4;
+/** After so many refusals in a row, a minute, the remembered version is not trusted any more: etcd may have been restored. */
+const REFUSALS_BEFORE_LIST = 10;
 const RETRY_INITIAL_MS = 100;
 const RETRY_AFTER_MAX_MS = 30_000;
 
@@ -102,6 +108,7 @@ export class Follower {
   readonly #options: FollowOptions;
   readonly #firstAttempt = Promise.withResolvers<void>();
   #resourceVersion: string | undefined;
+  #everListed = false;
   #listAtMs = 0;
   #attempt = 0;
 
@@ -155,7 +162,7 @@ export class Follower {
     const { source, sink, report } = this.#options;
     let objects = 0;
     let continueToken: string | undefined;
-    sink.listBegan();
+    sink.listBegan(this.#listCause());
     for (;;) {
       const page = await this.#within(LIST_TIMEOUT_MS, signal, (limited) =>
         source.list(continueToken, limited),
@@ -166,9 +173,15 @@ export class Follower {
       report.progressed();
       if (continueToken !== undefined) continue;
       sink.listEnded();
+      this.#everListed = true;
       report.listed(objects);
       return page.resourceVersion;
     }
+  }
+
+  #listCause(): ListCause {
+    if (!this.#everListed) return "start";
+    return this.#resourceVersion === undefined ? "gap" : "resync";
   }
 
   async #within<T>(
@@ -244,9 +257,8 @@ export class Follower {
       report.restarted("expired");
       return this.#retryDelayMs();
     }
-    if (status === 404 || this.#attempt + 1 >= FAILURES_BEFORE_LIST) {
-      this.#resourceVersion = undefined;
-    }
+    const refused = status !== undefined && this.#attempt + 1 >= REFUSALS_BEFORE_LIST;
+    if (status === 404 || refused) this.#resourceVersion = undefined;
     report.failed(error);
     report.restarted("failed");
     const askedMs = error instanceof SourceFailure ? error.retryAfterMs : 0;

@@ -5,10 +5,11 @@
  *
  * M1 A resource seen for the first time is sent. M2 A resource whose relevant parts differ from what was seen is sent.
  * M3 A resource that was known and is gone, by an event or from a list, is sent. M4 What refers to a cluster or an
- * environment is sent when that appears, disappears or changes in a way that matters to it.
+ * environment is sent when that appears, disappears or changes in a way that matters to it. M5 After a gap everything is
+ * sent: a reconciler may have acted on something that came and went in it.
  */
 import { createHash } from "node:crypto";
-import type { Sink } from "./follow.ts";
+import type { ListCause, Sink } from "./follow.ts";
 import { RECONCILER_OF } from "./kinds.ts";
 import type { ResourceKind, WatchedResource } from "./kinds.ts";
 import { partsForDependents, referenceOf, relevantParts, wakeKeyOf } from "./owners.ts";
@@ -40,6 +41,13 @@ export class ResourceMemory {
 
   referrersOf(reference: Reference): readonly WakeKey[] {
     return [...(this.#referrers.get(reference) ?? [])];
+  }
+
+  /** Whatever refers to any resource of that kind. */
+  referrersOfKind(kind: ResourceKind): readonly WakeKey[] {
+    return [...this.#referrers].flatMap(([reference, keys]) =>
+      reference.startsWith(`${kind}/`) ? [...keys] : [],
+    );
   }
 
   set(key: WakeKey, known: Known): void {
@@ -76,6 +84,7 @@ export class ResourceSink implements Sink {
   readonly #options: ResourceSinkOptions;
   #unlisted: Set<WakeKey> = new Set();
   #phase: "unseen" | "firstList" | "listed" = "unseen";
+  #afterGap = false;
 
   constructor(options: ResourceSinkOptions) {
     this.#options = options;
@@ -86,7 +95,8 @@ export class ResourceSink implements Sink {
     return this.#phase !== "unseen";
   }
 
-  listBegan(): void {
+  listBegan(cause: ListCause): void {
+    if (cause === "gap") this.#afterGap = true;
     if (this.#phase === "unseen") this.#phase = "firstList";
     this.#unlisted = new Set(this.#options.memory.keysOf(this.#options.kind.kind));
   }
@@ -119,6 +129,16 @@ export class ResourceSink implements Sink {
     }
     this.#unlisted = new Set();
     this.#phase = "listed";
+    if (this.#afterGap) this.#wakeAll(); // M5
+    this.#afterGap = false;
+  }
+
+  #wakeAll(): void {
+    const { kind, memory, wakeNow } = this.#options;
+    const { kind: ofKind } = kind;
+    for (const key of memory.keysOf(ofKind)) wakeNow(key, `${ofKind} listed after a gap`);
+    if (ofKind === "RestateDeployment") return;
+    for (const key of memory.referrersOfKind(ofKind)) wakeNow(key, `${ofKind} listed after a gap`);
   }
 
   #forget(key: WakeKey, name: string): void {

@@ -18,7 +18,8 @@ export type Credentials =
   | { readonly kind: "environment" }
   | { readonly kind: "serviceAccount" };
 
-const PAGE_SIZE = 250;
+/** Objects in full can be large, metadata is not; a page is what memory must hold at once. */
+const PAGE_SIZE = { resource: 50, child: 250 } as const;
 /** Also the time to connect; the API server sends the headers of a watch at once. */
 const HEADERS_TIMEOUT_MS = 15_000;
 const BODY_TIMEOUT_MS = 30_000;
@@ -144,7 +145,7 @@ async function list(
   page: { readonly continueToken: string | undefined; readonly signal: AbortSignal },
 ): Promise<ListPage> {
   const query = selectorsOf(kind);
-  query.set("limit", `${PAGE_SIZE}`);
+  query.set("limit", `${PAGE_SIZE[kind.role]}`);
   if (page.continueToken !== undefined) query.set("continue", page.continueToken);
   const response = await api.request(`${pathOf(kind)}?${query.toString()}`, {
     accept: acceptOf(kind, "PartialObjectMetadataList"),

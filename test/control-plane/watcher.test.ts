@@ -540,9 +540,11 @@ describe("faults", () => {
     await wakesFor("ClusterReconciler/c1");
     await cluster.restartApiServer();
     await api("PATCH", `${CLUSTERS}/c1`, { metadata: { annotations: { after: "restart" } } });
-    expect(await wakesFor("ClusterReconciler/c1")).toEqual([
-      { key: "ClusterReconciler/c1", why: "RestateCluster changed" },
-    ]);
+    // A new API server does not know the versions of quiet kinds, so that some are listed after a gap as well.
+    expect(await wakesFor("ClusterReconciler/c1")).toContainEqual({
+      key: "ClusterReconciler/c1",
+      why: expect.stringMatching(/^RestateCluster (changed|listed after a gap)$/),
+    });
     expect((await watcher.get("/metrics")).text).toMatch(
       /restate_operator_watch_restarts_total\{watch="restateclusters",cause="(failed|ended)"\} [1-9]/,
     );

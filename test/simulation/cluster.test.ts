@@ -396,7 +396,7 @@ describe("a RestateCluster under changes and faults", () => {
         wrong = await simulate(seed);
         if (wrong !== "") break;
       }
-      expect(wrong).toBe("");
+      console.log(part, process.cpuUsage().user/1e6, process.memoryUsage().heapUsed/1e6);      expect(wrong).toBe("");
     },
   );
 });

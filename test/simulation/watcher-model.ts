@@ -55,6 +55,8 @@ export class World {
   readonly #seenAtMs = new Map<WakeKey, number>();
   /** Every send that was accepted, by watcher. */
   readonly accepted: { watcher: number; key: WakeKey; why: string }[] = [];
+  /** How often a watcher was told that its version is too old. */
+  expired = 0;
   #version = 1;
   #compacted = 0;
   /** Ends every watch that is open. */
@@ -176,10 +178,15 @@ export class World {
       list: (token, signal) => this.#list(kind, token, signal),
       watch: async (version, signal) => {
         await this.#answer(kind, "watch", signal);
-        if (Number(version) < this.#compacted) throw failure("watch", 410);
+        if (Number(version) < this.#compacted) throw this.#tooOld("watch");
         return this.#events(kind, Number(version), { signal, alive });
       },
     };
+  }
+
+  #tooOld(verb: "list" | "watch"): SourceFailure {
+    this.expired += 1;
+    return failure(verb, 410);
   }
 
   async #list(
@@ -191,7 +198,7 @@ export class World {
     const objects = [...this.collection(kind.name).objects.values()];
     const [version, offset] = (token ?? `${this.#version} 0`).split(" ").map(Number);
     // A continued list shows the version of its first page; the model keeps no old versions, so it expires when anything changed.
-    if (version !== this.#version) throw failure("list", 410);
+    if (version !== this.#version) throw this.#tooOld("list");
     const end = (offset ?? 0) + PAGE;
     return {
       items: objects.slice(offset, end),
@@ -229,12 +236,13 @@ export class World {
         if (this.clock.nowMs() < bookmarkMs) continue;
         bookmarkMs = this.clock.nowMs() + BOOKMARK_MS;
         if (!silent && !log.some((logged) => logged.version > version)) {
+          version = this.#version;
           yield { type: "bookmark", resourceVersion: `${version}` };
         }
         continue;
       }
       await this.#sleep(this.clock.random() * 5, ended);
-      if (version < this.#compacted && this.clock.random() < 0.5) throw failure("watch", 410);
+      if (version < this.#compacted && this.clock.random() < 0.5) throw this.#tooOld("watch");
       version = next.version;
       yield next.event;
       if (this.clock.random() < this.weather.duplicates) yield next.event;
@@ -287,7 +295,8 @@ export class World {
     const { clock } = this;
     const startedMs = clock.nowMs();
     const snapshot = this.snapshot(key);
-    await this.#sleep(clock.random() * 40, new AbortController().signal);
+    // Mostly milliseconds, now and then seconds.
+    await this.#sleep(clock.random() ** 6 * 4_000, new AbortController().signal);
     if (clock.random() < this.weather.ingressFails) {
       const taken = clock.random() < 0.3;
       if (taken) this.#reconciled(key, snapshot, startedMs);

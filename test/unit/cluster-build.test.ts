@@ -254,9 +254,10 @@ describe("configuration", () => {
   });
 });
 
+const titles = (cluster: RestateCluster, options: Parameters<typeof manifestsOf>[1] = {}) =>
+  manifestsOf(cluster, options).map((manifest) => titleOf(refOf(manifest)));
+
 describe("which children", () => {
-  const titles = (cluster: RestateCluster, options: Parameters<typeof manifestsOf>[1] = {}) =>
-    manifestsOf(cluster, options).map((manifest) => titleOf(refOf(manifest)));
   const policies = [
     "NetworkPolicy deny-all",
     "NetworkPolicy allow-egress-to-dns",

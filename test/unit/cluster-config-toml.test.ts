@@ -1,6 +1,6 @@
 /** With autoProvision Restate's own provisioning must be off: rows of a configuration and what is said about it. */
 import { describe, expect, test } from "vitest";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { configProblem } from "../../services/cluster/config-toml.ts";
 import { aCluster } from "./cluster-samples.ts";
 
@@ -95,7 +95,7 @@ test.each<Row>([
     config: "#".repeat(256 * 1024 + 1),
     expected: "spec.config has 262145 characters, at most 262144 are read; shorten it",
   },
-])("$name", ({ name: _, expected, ...row }) => {
+])("$name", ({ expected, ...row }) => {
   expect(problemOf(row)).toBe(expected);
 });
 
@@ -106,7 +106,7 @@ describe("what is wrong is said without a word of the configuration, which can h
     `password = ${MARKER}`,
     `password = "${MARKER}`,
     `password = '${MARKER}' ${MARKER}`,
-    `${MARKER}`,
+    MARKER,
     `[${MARKER}`,
     `a = 1\na = "${MARKER}"`,
     `a.b = 1\n[a]\nb = "${MARKER}"\n= ${MARKER}`,

@@ -114,6 +114,28 @@ const cluster = RestateCluster.parse({
 const built = manifestsOf(cluster, { config: CONFIG });
 const titleOfManifest = (manifest: AnyManifest): string => titleOf(refOf(manifest));
 
+const lists = (manifest: AnyManifest | undefined) => {
+  const { spec } = JSON.parse(JSON.stringify(manifest)) as {
+    spec: {
+      template: {
+        spec: {
+          containers: Record<string, { name?: string; mountPath?: string }[]>[];
+          volumes: { name: string }[];
+        };
+      };
+    };
+  };
+  const [container] = spec.template.spec.containers;
+  return {
+    env: container?.["env"]?.map(({ name }) => name),
+    ports: container?.["ports"]?.map(({ name }) => name),
+    mounts: container?.["volumeMounts"]?.map(({ mountPath }) => mountPath),
+    volumes: spec.template.spec.volumes.map(({ name }) => name),
+  };
+};
+
+const set = ({ kind }: AnyManifest) => kind === "StatefulSet";
+
 describe("a minimal cluster", () => {
   test("the same objects, no more and no fewer", () => {
     expect(built.map(titleOfManifest).toSorted()).toEqual(children.map(titleOfManifest).toSorted());
@@ -152,26 +174,6 @@ describe("a minimal cluster", () => {
   });
 
   test("order where order counts: environment, ports, mounts, volumes", () => {
-    const lists = (manifest: AnyManifest | undefined) => {
-      const { spec } = JSON.parse(JSON.stringify(manifest)) as {
-        spec: {
-          template: {
-            spec: {
-              containers: Record<string, { name?: string; mountPath?: string }[]>[];
-              volumes: { name: string }[];
-            };
-          };
-        };
-      };
-      const [container] = spec.template.spec.containers;
-      return {
-        env: container?.["env"]?.map(({ name }) => name),
-        ports: container?.["ports"]?.map(({ name }) => name),
-        mounts: container?.["volumeMounts"]?.map(({ mountPath }) => mountPath),
-        volumes: spec.template.spec.volumes.map(({ name }) => name),
-      };
-    };
-    const set = ({ kind }: AnyManifest) => kind === "StatefulSet";
     expect(lists(built.find(set))).toEqual(lists(children.find(set)));
   });
 });

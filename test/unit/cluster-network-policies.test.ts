@@ -100,7 +100,7 @@ describe("the three spellings: absent is nobody new, [] is everybody, a list is 
       false,
       rule(5122),
     ],
-  ])("node: %s", (_, security, autoProvision, expected) => {
+  ])("node: %s", (...[, security, autoProvision, expected]) => {
     expect(rulesOf("allow-metrics-access", security, autoProvision)).toEqual(expected);
   });
 });

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { ChildSink } from "../../watcher/children.ts";
-import type { Sink } from "../../watcher/follow.ts";
+import type { ListCause, Sink } from "../../watcher/follow.ts";
 import { RESOURCES, childKinds } from "../../watcher/kinds.ts";
 import type { WakeKey } from "../../watcher/owners.ts";
 import { WatchedObject } from "../../watcher/objects.ts";
@@ -34,7 +34,11 @@ function aSet(cluster: string, resourceVersion: string, instance = cluster) {
 }
 
 function list(sink: Sink, ...objects: WatchedObject[]): void {
-  sink.listBegan();
+  listFor("resync", sink, objects);
+}
+
+function listFor(cause: ListCause, sink: Sink, objects: readonly WatchedObject[]): void {
+  sink.listBegan(cause);
   for (const object of objects) sink.observed(object);
   sink.listEnded();
 }
@@ -91,7 +95,7 @@ describe("resources", () => {
     const { clusters, taken } = resources();
     list(clusters, aCluster("a"), aCluster("b"));
     taken();
-    clusters.listBegan();
+    clusters.listBegan("resync");
     clusters.observed(aCluster("b"));
     expect(taken()).toEqual([]);
     list(clusters, aCluster("a"));
@@ -145,6 +149,33 @@ describe("resources", () => {
   });
 });
 
+describe("resources after a gap", () => {
+  test("M5: everything is sent, and what refers to it, also to what is not there", () => {
+    const { clusters, deployments, taken } = resources();
+    list(clusters, aCluster("a"), aCluster("b"));
+    list(deployments, aDeployment("d1", "a"), aDeployment("d2", "never"));
+    taken();
+    listFor("gap", clusters, [aCluster("a")]);
+    expect(taken()).toEqual([
+      "ClusterReconciler/b: RestateCluster gone",
+      "ClusterReconciler/a: RestateCluster listed after a gap",
+      "DeploymentReconciler/ns/d1: RestateCluster listed after a gap",
+      "DeploymentReconciler/ns/d2: RestateCluster listed after a gap",
+    ]);
+    list(clusters, aCluster("a"));
+    expect(taken()).toEqual([]);
+  });
+
+  test("M5: a list after a gap that breaks off leaves the gap to the next one", () => {
+    const { clusters, taken } = resources();
+    list(clusters, aCluster("a"));
+    taken();
+    clusters.listBegan("gap");
+    list(clusters, aCluster("a"));
+    expect(taken()).toEqual(["ClusterReconciler/a: RestateCluster listed after a gap"]);
+  });
+});
+
 function children(options: { released: boolean; existing: WakeKey[] }) {
   const wakes: string[] = [];
   const sink = new ChildSink({
@@ -178,7 +209,7 @@ describe("children", () => {
   test("C2: a first list that ends after the owners' wakes all owners, also of children that went", () => {
     const owner: WakeKey = "ClusterReconciler/c";
     const { sink, options, taken } = children({ released: false, existing: [owner] });
-    sink.listBegan();
+    sink.listBegan("start");
     sink.observed(aSet("a", "1"));
     options.released = true;
     list(sink, aSet("a", "1"), aSet("b", "1"));
@@ -186,6 +217,17 @@ describe("children", () => {
       "ClusterReconciler/c: StatefulSet children listed late",
       "ClusterReconciler/a: StatefulSet restate listed late",
       "ClusterReconciler/b: StatefulSet restate listed late",
+    ]);
+  });
+
+  test("C2: after a gap every owner is sent, also one without children", () => {
+    const owner: WakeKey = "ClusterReconciler/c";
+    const { sink, taken } = children({ released: false, existing: [owner] });
+    list(sink, aSet("a", "1"));
+    listFor("gap", sink, [aSet("a", "1")]);
+    expect(taken()).toEqual([
+      "ClusterReconciler/c: StatefulSet children listed after a gap",
+      "ClusterReconciler/a: StatefulSet restate listed after a gap",
     ]);
   });
 
