@@ -26,6 +26,8 @@ interface Known {
   readonly name: string;
 }
 
+type Change = "listed" | "created" | "changed" | "gone" | "listed after a gap";
+
 /** All resources of the three kinds, indexed by reconciler key and by what they refer to. */
 export class ResourceMemory {
   readonly #known = new Map<WakeKey, Known>();
@@ -116,6 +118,7 @@ export class ResourceSink implements Sink {
     memory.set(key, now);
     if (before === undefined) this.#wake(key, this.#phase === "listed" ? "created" : "listed");
     else if (before.fingerprint !== now.fingerprint) this.#wake(key, "changed");
+    else if (this.#afterGap) this.#wake(key, "listed after a gap"); // M5
     if (before?.forDependents !== now.forDependents) this.#wakeReferrers(now.name, "changed");
   }
 
@@ -129,16 +132,16 @@ export class ResourceSink implements Sink {
     }
     this.#unlisted = new Set();
     this.#phase = "listed";
-    if (this.#afterGap) this.#wakeAll(); // M5
+    if (this.#afterGap) this.#wakeAllReferrers(); // M5
     this.#afterGap = false;
   }
 
-  #wakeAll(): void {
+  #wakeAllReferrers(): void {
     const { kind, memory, wakeNow } = this.#options;
-    const { kind: ofKind } = kind;
-    for (const key of memory.keysOf(ofKind)) wakeNow(key, `${ofKind} listed after a gap`);
-    if (ofKind === "RestateDeployment") return;
-    for (const key of memory.referrersOfKind(ofKind)) wakeNow(key, `${ofKind} listed after a gap`);
+    if (kind.kind === "RestateDeployment") return;
+    for (const key of memory.referrersOfKind(kind.kind)) {
+      wakeNow(key, `${kind.kind} listed after a gap`);
+    }
   }
 
   #forget(key: WakeKey, name: string): void {
@@ -147,7 +150,7 @@ export class ResourceSink implements Sink {
     this.#wakeReferrers(name, "gone");
   }
 
-  #wake(key: WakeKey, change: "listed" | "created" | "changed" | "gone"): void {
+  #wake(key: WakeKey, change: Change): void {
     const { kind, wakeNow } = this.#options;
     wakeNow(key, change === "listed" ? "listed at start" : `${kind.kind} ${change}`);
   }

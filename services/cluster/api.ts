@@ -17,6 +17,7 @@ export type ClusterReason =
   | "PersistentVolumeClaimNotBound"
   | "InvalidRestateConfig"
   | "InvalidName"
+  | "NotServedYet"
   | "NamespaceTerminating"
   | "FailedReconcile";
 

@@ -30,6 +30,7 @@ import { buildChildren } from "./build/children.ts";
 import { CONFIG_MAP_PREFIX, configMapName } from "./build/config-map.ts";
 import { STATEFUL_SET_NAME, replicasOf } from "./build/stateful-set.ts";
 import { configProblem } from "./config-toml.ts";
+import { notServedFields } from "./not-served.ts";
 import type { ObservedCluster } from "./observe.ts";
 import { statusOf, type ReadyClaim } from "./status.ts";
 
@@ -118,6 +119,11 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
   const { name } = cluster.metadata;
   const invalid = invalidName(name, config);
   if (invalid !== undefined) return stalled("InvalidName", invalid);
+  const notServed = notServedFields(cluster.spec);
+  if (notServed.length > 0) {
+    const message = `this release does not serve ${notServed.join(", ")}: remove what you can do without, or use a release that does`;
+    return stalled("NotServedYet", message);
+  }
   const unusable = configProblem(cluster.spec);
   if (unusable !== undefined) return stalled("InvalidRestateConfig", unusable);
   if (namespace?.terminating === true) {

@@ -15,9 +15,15 @@ import { titleOf, type ObjectRef } from "../core/resource.ts";
 import { refOf } from "../core/children.ts";
 import { kubeErrorOf, kubeErrorWithoutAnswer } from "./errors.ts";
 import { collectionPath, objectPath, refTo, type Kind, type KindTypes } from "./kinds.ts";
+import { limiter } from "./limit.ts";
 
-/** Deadline of one request, connecting included. */
-const REQUEST_TIMEOUT_MS = 5_000;
+/**
+ * Deadline of one request, connecting included. Generous, because an API server that is asked to give up late has done
+ * the work already and is asked for it again.
+ */
+const REQUEST_TIMEOUT_MS = 15_000;
+/** Requests under way at once. At a usual 5 ms each that is 3,000 per second, more than a reconciler can think of. */
+const REQUESTS_AT_ONCE = 16;
 /** For how long connections are used: a rotated certificate or authority counts from the next ones on. */
 const CONNECTIONS_KEPT_MS = 60_000;
 /** Objects asked for per page of a list. */
@@ -61,6 +67,7 @@ interface Call {
 /** Verbs as kubectl has them; all throw `KubeError`. */
 export class KubeClient {
   readonly #config: KubeConfig;
+  readonly #limited = limiter(REQUESTS_AT_ONCE);
   #connections: { readonly dispatcher: Dispatcher; readonly sinceMs: number } | undefined;
 
   constructor(config: KubeConfig) {
@@ -180,7 +187,7 @@ export class KubeClient {
       call.method,
     );
     await this.#config.applySecurityAuthentication(context);
-    const { status, text } = await this.#exchange(context, call);
+    const { status, text } = await this.#limited(() => this.#exchange(context, call));
     const expectOk = (): unknown => {
       if (status < 200 || status > 299) throw kubeErrorOf(call.title, status, text);
       return JSON.parse(text) as unknown;

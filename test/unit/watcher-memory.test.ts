@@ -157,8 +157,8 @@ describe("resources after a gap", () => {
     taken();
     listFor("gap", clusters, [aCluster("a")]);
     expect(taken()).toEqual([
-      "ClusterReconciler/b: RestateCluster gone",
       "ClusterReconciler/a: RestateCluster listed after a gap",
+      "ClusterReconciler/b: RestateCluster gone",
       "DeploymentReconciler/ns/d1: RestateCluster listed after a gap",
       "DeploymentReconciler/ns/d2: RestateCluster listed after a gap",
     ]);

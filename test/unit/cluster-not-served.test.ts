@@ -1,0 +1,50 @@
+/** Fields this release does not carry out are refused by name; an empty list asks for nothing. */
+import { describe, expect, test } from "vitest";
+import { notServedFields } from "../../services/cluster/not-served.ts";
+
+const compute = { image: "restatedev/restate:1.7.12" };
+const storage = { storageRequestBytes: 1 };
+
+describe("notServedFields", () => {
+  test.each([
+    { name: "a plain cluster", spec: { compute, storage }, expected: [] },
+    {
+      name: "empty lists",
+      spec: {
+        compute: { ...compute, sidecars: [], extraVolumes: [] },
+        storage,
+        security: { trustedCaCerts: [] },
+      },
+      expected: [],
+    },
+    {
+      name: "all of them",
+      spec: {
+        compute: {
+          ...compute,
+          sidecars: [{ name: "s" }],
+          extraVolumes: [{ name: "v" }],
+          extraVolumeMounts: [{ name: "v", mountPath: "/v" }],
+        },
+        storage,
+        security: {
+          requestSigningPrivateKey: { version: "v1" },
+          trustedCaCerts: [{ secretName: "ca", key: "ca.pem" }],
+          awsPodIdentityAssociationRoleArn: "arn:aws:iam::111122223333:role/r",
+          awsPodSecurityGroups: ["sg-1"],
+        },
+      },
+      expected: [
+        "spec.compute.sidecars",
+        "spec.compute.extraVolumes",
+        "spec.compute.extraVolumeMounts",
+        "spec.security.requestSigningPrivateKey",
+        "spec.security.trustedCaCerts",
+        "spec.security.awsPodIdentityAssociationRoleArn",
+        "spec.security.awsPodSecurityGroups",
+      ],
+    },
+  ])("$name", ({ spec, expected }) => {
+    expect(notServedFields(spec)).toEqual(expected);
+  });
+});
