@@ -4,15 +4,17 @@
  */
 import { defineConfig } from "vitest/config";
 
-const project = (name: string, timeoutMs: number, serial: boolean) => ({
+type Layer = { readonly order: number; readonly timeoutMs: number; readonly clusters: boolean };
+
+const project = (name: string, { order, timeoutMs, clusters }: Layer) => ({
   test: {
     name,
     include: [`${name}/**/*.test.ts`],
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
-    fileParallelism: !serial,
-    sequence: { groupOrder: serial ? 1 : 0 },
-    ...(serial ? { globalSetup: ["harness/kubernetes-teardown.ts"] } : {}),
+    fileParallelism: !clusters,
+    sequence: { groupOrder: order },
+    ...(clusters ? { globalSetup: ["harness/kubernetes-teardown.ts"] } : {}),
   },
 });
 
@@ -20,10 +22,11 @@ export default defineConfig({
   test: {
     reporters: ["default", ["json", { outputFile: "../node_modules/.cache/test-results.json" }]],
     projects: [
-      project("unit", 10_000, false),
-      project("simulation", 300_000, false),
-      project("control-plane", 300_000, true),
-      project("node", 900_000, true),
+      // One layer after the other: tests with clusters need the machine for themselves.
+      project("unit", { order: 0, timeoutMs: 20_000, clusters: false }),
+      project("simulation", { order: 1, timeoutMs: 600_000, clusters: false }),
+      project("control-plane", { order: 2, timeoutMs: 300_000, clusters: true }),
+      project("node", { order: 3, timeoutMs: 900_000, clusters: true }),
     ],
   },
 });

@@ -86,6 +86,8 @@ test(
     const lives: Life[] = [];
     const lastSteps: number[] = [];
     const lanes = Array.from({ length: LANES }, async (_, lane) => {
+      // `killing` ends when the last fault has been injected, below.
+      // oxlint-disable-next-line eslint/no-unmodified-loop-condition
       for (let round = 1; killing; round += 1) {
         const name = `lane-${lane}-${round}`;
         let converged = false;

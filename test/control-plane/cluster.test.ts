@@ -152,7 +152,8 @@ describe("a change of the specification", () => {
     await untilReady(objects, name);
     expect(await liveCompute()).toMatchObject({ image: "restatedev/restate:1.7.13" });
     const pod = await objects.get("Pod", "restate-0", name);
-    const [container] = (pod?.["spec"] as { containers: { image: string }[] }).containers;
+    const { containers } = pod!["spec"] as { containers: { image: string }[] };
+    const [container] = containers;
     expect(container?.image).toBe("restatedev/restate:1.7.13");
   });
 

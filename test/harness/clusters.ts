@@ -76,28 +76,6 @@ export async function untilReady(
   }
 }
 
-/** Resolves with the condition once Ready has this reason for the newest generation. */
-export async function untilReason(
-  objects: Objects,
-  name: string,
-  reason: string,
-  options: UntilOptions = {},
-): Promise<Condition> {
-  let last: Condition | undefined;
-  try {
-    return await until(
-      `RestateCluster ${name} has reason ${reason}`,
-      async () => {
-        last = readyOf(await objects.get("RestateCluster", name));
-        return last?.reason === reason ? last : undefined;
-      },
-      options,
-    );
-  } catch (error) {
-    throw new Error(`${String(error)}; Ready was ${JSON.stringify(last)}`, { cause: error });
-  }
-}
-
 /** Resolves when the RestateCluster and its namespace are gone. */
 export async function untilGone(objects: Objects, name: string): Promise<void> {
   await until(
