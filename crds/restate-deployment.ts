@@ -29,6 +29,16 @@ const DEPLOYMENT_MODES = ["replicaset", "knative"] as const;
 const TUNNEL_MODES = ["external", "in-process"] as const;
 const DELETE_POLICIES = ["drain", "force"] as const;
 const DRAIN_TIMEOUT_ACTIONS = ["hold", "force"] as const;
+const ALLOW_BREAKING = ["never", "always"] as const;
+const VERSION_PHASES = [
+  "Pending",
+  "Registering",
+  "Latest",
+  "Draining",
+  "Drained",
+  "Retained",
+  "Rejected",
+] as const;
 
 /** Room in the 63 characters of a Service's name for `-` and a version's hash of one character at least. */
 const NAME_LENGTH_MAX = 61;
@@ -80,6 +90,12 @@ const Drain = object("How deletion waits for unfinished invocations.", {
       DRAIN_TIMEOUT_ACTIONS,
     ),
   ),
+  onUnreachable: nullable(
+    choice(
+      "What happens at the timeout when the admin API does not answer, so that nobody knows what is unfinished: `hold` (default) waits on and reports it, `force` lets the object go and leaves the registrations behind.",
+      DRAIN_TIMEOUT_ACTIONS,
+    ),
+  ),
 });
 
 const Restate = object("How the deployment is known to Restate.", {
@@ -110,6 +126,18 @@ const Restate = object("How the deployment is known to Restate.", {
     ),
   ),
   drain: nullable(Drain),
+  allowBreaking: nullable(
+    choice(
+      "Whether a version may be registered that changes the type of a service: `never` (default) leaves the previous version in charge and reports the refusal, `always` registers it.",
+      ALLOW_BREAKING,
+    ),
+  ),
+  maxVersions: nullable(
+    int32(
+      "Most versions that have pods or are registered at once; no new version is made beyond it, and the condition Ready says so. Those kept for a rollback do not count. Defaults to 20.",
+      { minimum: 2, maximum: 100 },
+    ),
+  ),
 });
 
 const Knative = object("Options of Knative mode.", {
@@ -240,6 +268,23 @@ const Deletion = object("How far the deletion of this object is.", {
   ),
 });
 
+const Version = object("One version of the deployment.", {
+  name: text("Name of the version: of its ReplicaSet and its Service."),
+  deploymentId: nullable(text("Restate's id of the version, while it is registered.")),
+  phase: choice("Where the version stands.", VERSION_PHASES),
+  since: instant("When the version came into this phase."),
+  replicas: int32("Pods the version should have."),
+  readyReplicas: int32("Pods of the version that are ready."),
+  invocations: nullable(
+    object("Unfinished invocations of the version, as last counted.", {
+      pinned: int64("Invocations that have begun on this version."),
+      unpinned: int64("Invocations that would begin on this version."),
+    }),
+  ),
+  removeAt: nullable(instant("When the version is scaled to 0 unless work for it arrives.")),
+  reason: nullable(text("Why the version is in this phase, as a sentence.")),
+});
+
 export const RestateDeploymentStatus = object("What the deployment is; written by the operator.", {
   replicas: int32("Number of pods of the latest version."),
   desiredReplicas: nullable(
@@ -263,6 +308,12 @@ export const RestateDeploymentStatus = object("What the deployment is; written b
       routeName: nullable(text("Name of the Route.")),
       url: nullable(text("URL of the Route.")),
       latestRevision: nullable(text("Name of the latest ready Revision.")),
+    }),
+  ),
+  versions: nullable(
+    list("The versions, newest first.", Version, {
+      "x-kubernetes-list-type": "map",
+      "x-kubernetes-list-map-keys": ["name"],
     }),
   ),
   deletion: nullable(Deletion),

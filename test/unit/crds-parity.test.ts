@@ -193,10 +193,13 @@ const EXPECTED: Readonly<Record<string, Comparison>> = {
       ".spec: rules 4",
     ],
     more: [
+      ".spec.restate.allowBreaking",
       ".spec.restate.deletePolicy",
       ".spec.restate.drain",
+      ".spec.restate.maxVersions",
       ".status.deletion",
       ".status.reconciliation",
+      ".status.versions",
     ],
   },
   restatecloudenvironments: {

@@ -1,0 +1,69 @@
+/**
+ * The Service of a version, by which Restate reaches exactly its pods. It belongs to the version's ReplicaSet and goes with
+ * it.
+ */
+import type { V1Service } from "@kubernetes/client-node";
+import type { Manifest } from "../../core/manifest.ts";
+import type { DeploymentView } from "../api.ts";
+import { ownershipLabels, versionLabels, versionOwner, type VersionView } from "./metadata.ts";
+
+/** Port of every version's Service, and of the stable one. */
+export const SERVICE_PORT = 9080;
+const PORT_NAME = "restate";
+
+/** @param replicaSetUid uid of the version's ReplicaSet, which must exist before its Service */
+export function buildVersionService(
+  deployment: DeploymentView,
+  version: VersionView,
+  replicaSetUid: string,
+): Manifest<V1Service> {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: {
+      name: version.name,
+      namespace: deployment.namespace,
+      labels: { ...deployment.labels, ...ownershipLabels(deployment) },
+      annotations: deployment.annotations,
+      ownerReferences: [versionOwner(version, replicaSetUid)],
+    },
+    spec: {
+      selector: versionLabels(deployment, version),
+      ports: [servicePort(deployment)],
+    },
+  };
+}
+
+/** 9080 to the container port named `restate`, else to the first port, else to 9080. */
+export function servicePort(deployment: DeploymentView) {
+  const ports = containerPorts(deployment.spec.template.spec);
+  const target = ports.find(({ name }) => name === PORT_NAME) ?? ports[0];
+  return {
+    name: PORT_NAME,
+    port: SERVICE_PORT,
+    targetPort: target?.containerPort ?? SERVICE_PORT,
+  };
+}
+
+interface ContainerPort {
+  readonly name: unknown;
+  readonly containerPort: number;
+}
+
+function containerPorts(podSpec: Readonly<Record<string, unknown>>): ContainerPort[] {
+  return listIn(podSpec, "containers")
+    .flatMap((container) => listIn(container, "ports"))
+    .flatMap(({ name, containerPort }) =>
+      typeof containerPort === "number" ? [{ name, containerPort }] : [],
+    );
+}
+
+function listIn(value: unknown, member: string): Readonly<Record<string, unknown>>[] {
+  if (!isObject(value)) return [];
+  const list = value[member];
+  return Array.isArray(list) ? list.filter(isObject) : [];
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
