@@ -132,7 +132,7 @@ class Simulation {
       security: {
         disableNetworkPolicies: this.random() < 0.3,
         ...(this.random() < 0.3 ? { networkPeers: { ingress: [] } } : {}),
-        ...(this.random() < 0.2 ? { awsPodIdentityAssociationRoleArn: "arn" } : {}),
+        ...(this.random() < 0.2 ? { serviceAnnotations: { note: "x" } } : {}),
       },
     };
   }
