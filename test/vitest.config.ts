@@ -14,7 +14,8 @@ const project = (name: string, { order, timeoutMs, clusters }: Layer) => ({
     hookTimeout: timeoutMs,
     fileParallelism: !clusters,
     sequence: { groupOrder: order },
-    ...(clusters ? { globalSetup: ["harness/kubernetes-teardown.ts"] } : {}),
+    // A machine that stalls for a moment is no finding; a test that needed its second try is listed as such.
+    ...(clusters ? { globalSetup: ["harness/kubernetes-teardown.ts"], retry: 1 } : {}),
   },
 });
 
