@@ -6,7 +6,7 @@
 import type { ResourceIdentity } from "../core/resource.ts";
 
 /** For how long a reading made in this very attempt stands for the resource: the length of a few writes. */
-const FRESH_MS = 5_000;
+const FRESH_MS = 2_000;
 
 interface Identified {
   readonly metadata: { readonly uid: string; readonly generation: number };
