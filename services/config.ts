@@ -54,6 +54,9 @@ const Environment = z.object({
     .pipe(z.array(z.string().startsWith("publickeyv1_", "must be publickeyv1_…, comma separated")))
     .optional(),
   CLUSTER_PROXY: hostAndPort.optional(),
+  ADMIN_URL_ALLOWED_HOSTS: text
+    .transform((value) => value.split(",").map((host) => host.trim()))
+    .optional(),
   LOG_LEVEL: z
     .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"], "must be a log level")
     .default("info"),

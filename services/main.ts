@@ -14,14 +14,18 @@ import { buildIdOf } from "./build-id.ts";
 import { cloudEnvironmentKind } from "./cloud-environment/reconciler.ts";
 import { clusterKind } from "./cluster/reconciler.ts";
 import { ConfigError, readConfig, type ServicesConfig } from "./config.ts";
+import { defineVersionDrain } from "./deployment/drain.ts";
 import { deploymentKind } from "./deployment/reconciler.ts";
+import { refusedAddress } from "./deployment/refused-target.ts";
+import { INVOCATION_USAGE, defineInvocationUsage } from "./deployment/usage.ts";
 import { serveEndpoint, serveHealth, type Readiness } from "./endpoint.ts";
 import { KubeClient, loadKubeConfig } from "./kube/client.ts";
 import type { Kind } from "./kube/kinds.ts";
 import { defineReconciler } from "./reconciler/reconciler.ts";
 import { keepRegistered } from "./registration.ts";
 import { RestateAdmin } from "./restate/admin.ts";
-import { dialer } from "./restate/dial.ts";
+import { AdminPool } from "./restate/admin-pool.ts";
+import { dialer, guardedLookup } from "./restate/dial.ts";
 import { sdkLogger } from "./telemetry/sdk-logger.ts";
 import { createTelemetry, type Telemetry } from "./telemetry/telemetry.ts";
 
@@ -39,6 +43,8 @@ Environment:
   OPERATOR_LABEL_NAME, OPERATOR_LABEL_VALUE  label of these pods, which NetworkPolicies of clusters let in
   CLUSTER_DNS                 domain of the Kubernetes cluster (cluster.local)
   CLUSTER_PROXY               host:port of a proxy that reaches names of the cluster, when this runs outside it
+  ADMIN_URL_ALLOWED_HOSTS     hosts or host:port, comma separated, that register.url may name although they lead to this
+                              machine or another place that is refused otherwise
   MANAGE_NETWORK_POLICIES     whether NetworkPolicies are written (true)
   LOG_LEVEL                   trace, debug, info, warn, error or silent (info)
   KUBECONFIG                  credentials, when neither --kubeconfig nor a pod gives them
@@ -94,9 +100,20 @@ function reconcilersOf(
     manageNetworkPolicies: config.MANAGE_NETWORK_POLICIES,
   };
   const dial = dialer(config.CLUSTER_PROXY);
+  const admins = new AdminPool({
+    lookup: guardedLookup(refusedAddress),
+    ...(config.CLUSTER_PROXY === undefined ? {} : { dial }),
+  });
+  const deployment = {
+    clusterDns: config.CLUSTER_DNS,
+    targets: {
+      allowed: config.ADMIN_URL_ALLOWED_HOSTS ?? [],
+      reserved: [hostOf(config.BOOTSTRAP_ADMIN_URL), hostOf(config.SERVICES_URL)],
+    },
+  };
   const kinds = [
     clusterKind({ kube, config: cluster, dial }),
-    deploymentKind({ kube }),
+    deploymentKind({ kube, admins, config: deployment }),
     cloudEnvironmentKind({ kube }),
   ] as const;
   const [clusters, deployments, environments] = kinds;
@@ -105,10 +122,16 @@ function reconcilersOf(
       defineReconciler(clusters, telemetry),
       defineReconciler(deployments, telemetry),
       defineReconciler(environments, telemetry),
+      defineVersionDrain(),
+      defineInvocationUsage({ admins }),
     ],
     resources: async () =>
       (await Promise.all(kinds.map(({ service, kind }) => keysOf(kube, service, kind)))).flat(),
   };
+}
+
+function hostOf(url: string): string {
+  return new URL(url).hostname;
 }
 
 /** Every resource of a kind, as the key of its reconciler. */
@@ -146,6 +169,9 @@ async function takeUpWork(start: {
       admin,
       uri: `${config.SERVICES_URL}/${build}`,
       services: reconcilers.services.map(({ name }) => name),
+      wakeable: reconcilers.services
+        .map(({ name }) => name)
+        .filter((name) => name !== INVOCATION_USAGE),
       wake: wakeThroughIngress({ url: config.BOOTSTRAP_INGRESS_URL, ...token }),
       resources: reconcilers.resources,
       readiness,

@@ -24,6 +24,8 @@ export interface RegistrationOptions {
   /** URL of this build's endpoint, as the bootstrap reaches it. */
   readonly uri: string;
   readonly services: readonly string[];
+  /** Those of them that have a handler `wake`. */
+  readonly wakeable: readonly string[];
   /** Wakes a key of a service. */
   readonly wake: (service: string, key: string) => Promise<void>;
   /** Every resource there is, as service and key. */
@@ -35,7 +37,7 @@ export interface RegistrationOptions {
 
 /** Registers, sweeps, and watches over the registration until `signal` aborts; then rejects with its AbortError. */
 export async function keepRegistered(options: RegistrationOptions): Promise<never> {
-  const { admin, uri, services, log, signal, readiness } = options;
+  const { admin, uri, services, wakeable, log, signal, readiness } = options;
   for (;;) {
     await waitForRestate(admin, {
       signal,
@@ -49,7 +51,7 @@ export async function keepRegistered(options: RegistrationOptions): Promise<neve
     );
     readiness.registered = true;
     log.info({ uri, deploymentId, knowsNothing }, "registered");
-    await sweepUntilDone({ ...options, deploymentId, wakeable: services }, options);
+    await sweepUntilDone({ ...options, deploymentId, wakeable }, options);
     if (knowsNothing) await wakeAll(options);
     do await sleep(LOOK_MS, undefined, { signal });
     while ((await isKnown(options)) !== false);

@@ -29,6 +29,8 @@ export interface Plan<Action extends AnyAction, Status> {
   readonly status?: Status;
   readonly events?: readonly EventClaim[];
   readonly outcome: Outcome;
+  /** When to look again without an event, whatever the outcome. */
+  readonly lookAgainMs?: number;
   /** Milliseconds since the epoch at which the observation was made. */
   readonly observedAtMs: number;
 }

@@ -6,7 +6,9 @@ import type {
   RestateDeploymentSpec,
   RestateDeploymentStatus,
 } from "../../crds/restate-deployment.ts";
+import type { ChildAction } from "../core/children.ts";
 import type { Outcome } from "../core/outcome.ts";
+import type { TargetPolicy } from "./refused-target.ts";
 
 /** Why a RestateDeployment is or is not Ready. Users' alerts know these words. */
 export type DeploymentReason =
@@ -23,6 +25,7 @@ export type DeploymentReason =
   | "ForeignDeployment"
   | "TooManyVersions"
   | "Deleting"
+  | "NotServedYet"
   | "FailedReconcile";
 
 /** A RestateDeployment as its children are built from it. */
@@ -193,6 +196,32 @@ export type VersionAction = Because &
     | { readonly kind: "removeHpa"; readonly version: string }
     | { readonly kind: "removeFinalizer" }
   );
+
+/** What can be done about a RestateDeployment: to its versions, to their Services, to itself. */
+export type DeploymentAction =
+  | Exclude<VersionAction, { kind: "startDrain" }>
+  | (Extract<VersionAction, { kind: "startDrain" }> & {
+      /** Admin API of the Restate that has the deployment. */
+      readonly adminUrl: string;
+    })
+  | (Because &
+      VersionTarget & {
+        readonly kind: "annotateVersion";
+        /** What the ReplicaSet is to carry beside what it has. */
+        readonly annotations: Readonly<Record<string, string>>;
+      })
+  | (Because & { readonly kind: "addFinalizer" })
+  | ChildAction;
+
+export type DeploymentStatus = RestateDeploymentStatus;
+
+/** The operator's own settings that deployments depend on. */
+export interface DeploymentConfig {
+  /** Domain of the Kubernetes cluster: `cluster.local`. */
+  readonly clusterDns: string;
+  /** Which admin APIs the operator connects to. */
+  readonly targets: TargetPolicy;
+}
 
 /** Where a version stands (design, section 4). */
 export type VersionPhase =

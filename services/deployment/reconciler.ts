@@ -1,13 +1,166 @@
-/** DeploymentReconciler: RestateDeployments are observed; this release does not manage their versions yet. */
+/**
+ * DeploymentReconciler: the virtual object behind every RestateDeployment. Decisions are in `plan*.ts`, effects in `apply.ts`
+ * and `register.ts`, words in `status.ts`; drains are objects of their own (`drain.ts`). This file only says which is which.
+ */
+import type { RestateDeployment } from "../../crds/restate-deployment.ts";
+import { assertNever } from "../core/assert-never.ts";
+import { titleOf } from "../core/resource.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { observingKind } from "../reconciler/observing-kind.ts";
+import { emitEvent } from "../kube/events.ts";
+import { refTo } from "../kube/kinds.ts";
+import { PlannedResource } from "../kube/planned-resource.ts";
+import type { ActionResult, Attempt, ResourceKind } from "../reconciler/resource-kind.ts";
+import type { DeploymentAction, DeploymentReason, DeploymentStatus, DrainReport } from "./api.ts";
+import { applyAction } from "./apply.ts";
+import { DRAINS } from "./drain-assistants.ts";
+import {
+  observeDeployment,
+  readDeployment,
+  type ObservedDeployment,
+  type ObserveContext,
+} from "./observe.ts";
+import { planDeployment } from "./plan.ts";
+import { statusPatch, withReady } from "./status.ts";
 
 /** RestateDeployment as the reconciler takes it. */
-export const deploymentKind = ({ kube }: { readonly kube: KubeClient }) =>
-  observingKind(kube, {
+export function deploymentKind(
+  context: ObserveContext,
+): ResourceKind<DeploymentAction, DeploymentStatus, DeploymentReason, DrainReport> {
+  return {
     service: "DeploymentReconciler",
     kind: "RestateDeployment",
-    message:
-      "this release of the operator does not create, register or drain versions of a RestateDeployment yet",
-    requiredStatus: { replicas: 0 },
+    assistants: DRAINS,
+    attempt: (key) => deploymentAttempt(context, key),
+    stepOf,
+    reasonOfFailure: () => "FailedReconcile",
+  };
+}
+
+function stepOf(action: DeploymentAction): string {
+  switch (action.kind) {
+    case "createVersion":
+      return `create ReplicaSet ${action.version}`;
+    case "scaleVersion":
+      return `scale ReplicaSet ${action.version} to ${action.replicas}`;
+    case "scaleToZero":
+      return `scale ReplicaSet ${action.version} to 0`;
+    case "removeVersion":
+      return `remove ReplicaSet ${action.version}`;
+    case "annotateVersion":
+      return `annotate ReplicaSet ${action.version}`;
+    case "registerVersion":
+      return `register version ${action.version}`;
+    case "recordDeploymentId":
+      return `record deployment of ${action.version}`;
+    case "forgetDeploymentId":
+      return `forget deployment of ${action.version}`;
+    case "deregisterVersion":
+      return `deregister version ${action.version}`;
+    case "markLatest":
+      return `mark ${action.version} as latest`;
+    case "unmarkLatest":
+      return `unmark ${action.version} as latest`;
+    case "scheduleRemoval":
+      return `schedule removal of ${action.version}`;
+    case "unscheduleRemoval":
+      return `unschedule removal of ${action.version}`;
+    case "startDrain":
+      return `start drain of ${action.version}`;
+    case "cancelDrain":
+      return `end drain of ${action.version}`;
+    case "applyHpa":
+      return `apply HorizontalPodAutoscaler ${action.version}`;
+    case "removeHpa":
+      return `remove HorizontalPodAutoscaler ${action.version}`;
+    case "applyObject":
+      return `apply ${titleOf(action.target)}`;
+    case "removeObject":
+      return `remove ${titleOf(action.target)}`;
+    case "addFinalizer":
+      return "add finalizer";
+    case "removeFinalizer":
+      return "remove finalizer";
+    default:
+      return assertNever(action);
+  }
+}
+
+/** An observation, as something that can be planned for. */
+interface Seen extends Pick<RestateDeployment, "metadata"> {
+  readonly observed: ObservedDeployment;
+}
+
+function deploymentAttempt(
+  context: ObserveContext,
+  key: string,
+): Attempt<DeploymentAction, DeploymentStatus, DeploymentReason, DrainReport> {
+  const { kube } = context;
+  const [namespace = "", name = ""] = key.split("/");
+  const ref = refTo("RestateDeployment", name, namespace);
+  const planned = new PlannedResource<Seen>(async () => {
+    const observed = await observeDeployment(context, { namespace, name }, {});
+    return observed === undefined ? undefined : seen(observed);
   });
+  return {
+    async plan(remembered, reports) {
+      const observed = await observeDeployment(context, { namespace, name }, remembered.applied);
+      const nowMs = Date.now();
+      if (observed === undefined) {
+        return { actions: [], outcome: { kind: "gone" }, observedAtMs: nowMs };
+      }
+      planned.remember(seen(observed));
+      const { uid } = observed.deployment.metadata;
+      const applied = remembered.uid === uid ? remembered.applied : {};
+      return planDeployment({ observed, applied, reports, nowMs });
+    },
+    async apply(action, identity) {
+      const current = await planned.current(identity);
+      if (current === undefined) return { kind: "superseded" };
+      if (action.kind === "addFinalizer") planned.forget();
+      return applyAction(context, current.observed, action);
+    },
+    async writeStatus(status, identity) {
+      const current = await planned.current(identity);
+      if (current === undefined) return { kind: "superseded" };
+      return patchStatus(kube, current.observed.deployment, status);
+    },
+    async writeWaiting({ reason, message }, status, identity) {
+      const current = await planned.current(identity);
+      if (current === undefined) return { kind: "superseded" };
+      const { deployment } = current.observed;
+      // Waiting outcomes of this kind's actions carry its own reasons.
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+      const ready = { status: "False", reason: reason as DeploymentReason, message } as const;
+      const next = withReady(deployment, ready, { status, nowMs: Date.now() });
+      return next === undefined ? { kind: "done" } : patchStatus(kube, deployment, next);
+    },
+    async emit(event, { uid }) {
+      await emitEvent(kube, { ref, uid }, event);
+    },
+    async writeFailure({ reason, message }) {
+      const deployment = await readDeployment(kube, namespace, name);
+      if (deployment === undefined) return;
+      const ready = { status: "Unknown", reason, message } as const;
+      const status = withReady(deployment, ready, { nowMs: Date.now() });
+      if (status === undefined) return;
+      await patchStatus(kube, deployment, status);
+      const { uid } = deployment.metadata;
+      await emitEvent(kube, { ref, uid }, { type: "Warning", reason, message });
+    },
+  };
+}
+
+async function patchStatus(
+  kube: KubeClient,
+  { metadata, status: before }: RestateDeployment,
+  status: DeploymentStatus,
+): Promise<ActionResult> {
+  const { uid, namespace, name } = metadata;
+  const body = { metadata: { uid }, status: statusPatch(before, status) };
+  await kube.patch(refTo("RestateDeployment", name, namespace), { subresource: "status", body });
+  return { kind: "done" };
+}
+
+function seen(observed: ObservedDeployment): Seen {
+  return { metadata: observed.deployment.metadata, observed };
+}

@@ -24,8 +24,8 @@ import { limiter } from "./limit.ts";
 const REQUEST_TIMEOUT_MS = 15_000;
 /** Requests under way at once. At a usual 5 ms each that is 3,000 per second, more than a reconciler can think of. */
 const REQUESTS_AT_ONCE = 16;
-/** For how long connections are used: a rotated certificate or authority counts from the next ones on. */
-const CONNECTIONS_KEPT_MS = 60_000;
+/** For how long credentials and connections are used: a rotated token, certificate or authority counts from the next ones on. */
+const ACCESS_KEPT_MS = 60_000;
 /** Objects asked for per page of a list. */
 const LIST_PAGE_SIZE = 500;
 
@@ -64,11 +64,23 @@ interface Call {
   readonly title: string;
 }
 
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** What a request needs to get through: credentials, and connections that trust the server. */
+interface Access {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly dispatcher: Dispatcher | undefined;
+}
+
 /** Verbs as kubectl has them; all throw `KubeError`. */
 export class KubeClient {
   readonly #config: KubeConfig;
   readonly #limited = limiter(REQUESTS_AT_ONCE);
-  #connections: { readonly dispatcher: Dispatcher; readonly sinceMs: number } | undefined;
+  #clusterUid: string | undefined;
+  #kept: { readonly access: Promise<Access>; readonly sinceMs: number } | undefined;
 
   constructor(config: KubeConfig) {
     this.#config = config;
@@ -84,6 +96,13 @@ export class KubeClient {
     const title = `get ${titleOf(ref)}`;
     const answer = await this.#send({ method: HttpMethod.GET, path: objectPath(ref), title });
     return answer.status === 404 ? undefined : (answer.expectOk() as KindTypes[K]);
+  }
+
+  /** What tells this Kubernetes cluster from every other: the uid of its namespace `kube-system`. It never changes. */
+  async clusterUid(): Promise<string> {
+    this.#clusterUid ??= (await this.get("Namespace", "kube-system"))?.metadata?.uid;
+    if (this.#clusterUid === undefined) throw new Error("there is no namespace kube-system");
+    return this.#clusterUid;
   }
 
   /** All objects of a kind that carry the labels, whole. */
@@ -179,15 +198,7 @@ export class KubeClient {
   }
 
   async #send(call: Call): Promise<{ status: number; expectOk: () => unknown }> {
-    const cluster = this.#config.getCurrentCluster();
-    if (cluster === null) throw new Error("the kubeconfig has no current cluster");
-    const query = new URLSearchParams(call.query).toString();
-    const context = new RequestContext(
-      `${cluster.server}${call.path}${query === "" ? "" : `?${query}`}`,
-      call.method,
-    );
-    await this.#config.applySecurityAuthentication(context);
-    const { status, text } = await this.#limited(() => this.#exchange(context, call));
+    const { status, text } = await this.#limited(() => this.#authenticated(call));
     const expectOk = (): unknown => {
       if (status < 200 || status > 299) throw kubeErrorOf(call.title, status, text);
       return JSON.parse(text) as unknown;
@@ -195,40 +206,77 @@ export class KubeClient {
     return { status, expectOk };
   }
 
-  async #exchange(context: RequestContext, call: Call): Promise<{ status: number; text: string }> {
-    const dispatcher = this.#connectionsOf(context);
+  /** A token that has expired since it was read is read again, once. */
+  async #authenticated(call: Call): Promise<Answer> {
+    const access = this.#access();
+    const answer = await this.#exchange(await access, call);
+    if (answer.status !== 401) return answer;
+    this.#forget(access);
+    return this.#exchange(await this.#access(), call);
+  }
+
+  async #exchange(access: Access, call: Call): Promise<Answer> {
+    const query = new URLSearchParams(call.query).toString();
+    const url = `${this.#server}${call.path}${query === "" ? "" : `?${query}`}`;
+    // Cleared with the answer: a signal of AbortSignal.timeout fires all the same, thousands of them, seconds later.
+    const deadline = new AbortController();
+    const timer = setTimeout(
+      () => deadline.abort(new DOMException("no answer in time", "TimeoutError")),
+      REQUEST_TIMEOUT_MS,
+    );
     try {
-      const response = await request(context.getUrl(), {
+      const response = await request(url, {
         method: call.method,
         headers: {
           accept: "application/json",
           ...(call.body === undefined ? {} : { "content-type": "application/json" }),
-          ...context.getHeaders(),
+          ...access.headers,
           ...call.headers,
         },
         body: call.body === undefined ? null : JSON.stringify(call.body),
-        signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-        ...(dispatcher === undefined ? {} : { dispatcher }),
+        signal: deadline.signal,
+        ...(access.dispatcher === undefined ? {} : { dispatcher: access.dispatcher }),
       });
       return { status: response.statusCode, text: await response.body.text() };
     } catch (error) {
       throw kubeErrorWithoutAnswer(call.title, error);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
+  get #server(): string {
+    const cluster = this.#config.getCurrentCluster();
+    if (cluster === null) throw new Error("the kubeconfig has no current cluster");
+    return cluster.server;
+  }
+
   /**
-   * The connections to send a request on. The client library makes a new pool for every request, which would be a TLS
-   * handshake each (half of what a reconcile costs); one of them is used for all until it is old.
+   * The client library makes a new pool of connections for every request, which would be a TLS handshake each (half of what
+   * a reconcile costs), and making the pool alone is a fifth of this process's work: one is used until it is old.
    */
-  #connectionsOf(context: RequestContext): Dispatcher | undefined {
+  #access(): Promise<Access> {
     const nowMs = performance.now();
-    const kept = this.#connections;
-    if (kept !== undefined && nowMs - kept.sinceMs < CONNECTIONS_KEPT_MS) return kept.dispatcher;
-    const dispatcher = context.getDispatcher();
-    this.#connections = dispatcher === undefined ? undefined : { dispatcher, sinceMs: nowMs };
-    // Requests under way are finished first.
-    if (kept !== undefined) void kept.dispatcher.close().catch(() => undefined);
-    return dispatcher;
+    const kept = this.#kept;
+    if (kept !== undefined && nowMs - kept.sinceMs < ACCESS_KEPT_MS) return kept.access;
+    if (kept !== undefined) this.#forget(kept.access);
+    const access = this.#authenticate();
+    this.#kept = { access, sinceMs: nowMs };
+    access.catch(() => this.#forget(access));
+    return access;
+  }
+
+  /** Requests that are under way are finished first. */
+  #forget(access: Promise<Access>): void {
+    if (this.#kept?.access !== access) return;
+    this.#kept = undefined;
+    void access.then(({ dispatcher }) => dispatcher?.close()).catch(() => undefined);
+  }
+
+  async #authenticate(): Promise<Access> {
+    const context = new RequestContext(this.#server, HttpMethod.GET);
+    await this.#config.applySecurityAuthentication(context);
+    return { headers: context.getHeaders(), dispatcher: context.getDispatcher() };
   }
 }
 

@@ -10,9 +10,11 @@ import type {
   V1PersistentVolumeClaim,
   V1Pod,
   V1PodDisruptionBudget,
+  V1ReplicaSet,
   V1Service,
   V1ServiceAccount,
   V1StatefulSet,
+  V2HorizontalPodAutoscaler,
 } from "@kubernetes/client-node";
 import type { ObjectRef } from "../core/resource.ts";
 
@@ -30,6 +32,11 @@ const KINDS = {
     namespaced: false,
   },
   Event: { apiVersion: "v1", plural: "events", namespaced: true },
+  HorizontalPodAutoscaler: {
+    apiVersion: "autoscaling/v2",
+    plural: "horizontalpodautoscalers",
+    namespaced: true,
+  },
   Namespace: { apiVersion: "v1", plural: "namespaces", namespaced: false },
   NetworkPolicy: {
     apiVersion: "networking.k8s.io/v1",
@@ -43,6 +50,7 @@ const KINDS = {
     plural: "poddisruptionbudgets",
     namespaced: true,
   },
+  ReplicaSet: { apiVersion: "apps/v1", plural: "replicasets", namespaced: true },
   RestateCloudEnvironment: {
     apiVersion: "restate.dev/v1beta1",
     plural: "restatecloudenvironments",
@@ -67,11 +75,13 @@ export interface KindTypes {
   readonly ConfigMap: V1ConfigMap;
   readonly CustomResourceDefinition: object;
   readonly Event: CoreV1Event;
+  readonly HorizontalPodAutoscaler: V2HorizontalPodAutoscaler;
   readonly Namespace: V1Namespace;
   readonly NetworkPolicy: V1NetworkPolicy;
   readonly PersistentVolumeClaim: V1PersistentVolumeClaim;
   readonly Pod: V1Pod;
   readonly PodDisruptionBudget: V1PodDisruptionBudget;
+  readonly ReplicaSet: V1ReplicaSet;
   readonly RestateCloudEnvironment: object;
   readonly RestateCluster: object;
   readonly RestateDeployment: object;

@@ -2,7 +2,12 @@
  * Live objects projected to what decides (`ObservedObject`), sorted: past this border nothing depends on the order of
  * the wire or on what a kind looks like.
  */
-import type { V1ConfigMap, V1ObjectMeta, V1Service } from "@kubernetes/client-node";
+import type {
+  V1ConfigMap,
+  V1ObjectMeta,
+  V1Service,
+  V2HorizontalPodAutoscaler,
+} from "@kubernetes/client-node";
 import type { ObservedObject } from "../core/children.ts";
 import { digestOf } from "../core/digest.ts";
 import { refTo } from "./kinds.ts";
@@ -45,6 +50,8 @@ function contentOf(kind: string, live: LiveObject): string | undefined {
     }
     case "Service":
       return digestOf((live as V1Service).spec);
+    case "HorizontalPodAutoscaler":
+      return digestOf((live as V2HorizontalPodAutoscaler).spec);
     default:
       return undefined;
   }

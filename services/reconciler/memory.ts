@@ -39,6 +39,8 @@ export interface Memory {
   uid?: string;
   applied: AppliedObjects;
   timers: Timers;
+  /** Names of the assistants that were started and not stopped. */
+  assistants?: readonly string[];
   /** Failures in a row. */
   failures: number;
   last?: LastReconcile;

@@ -51,13 +51,13 @@ const OPTIONS = {
 } as const;
 
 /** The virtual object that reconciles one kind of resource, keyed by resource name. */
-export function defineReconciler<Action extends AnyAction, Status, Reason extends string>(
-  kind: ResourceKind<Action, Status, Reason>,
+export function defineReconciler<Action extends AnyAction, Status, Reason extends string, Report>(
+  kind: ResourceKind<Action, Status, Reason, Report>,
   telemetry: Telemetry,
 ) {
   const self: Self = (ctx) =>
     ctx.objectSendClient<ReconcilerHandlers>({ name: kind.service }, ctx.key);
-  const run: Reconcile<Action, Status, Reason> = { kind, telemetry, self };
+  const run: Reconcile<Action, Status, Reason, Report> = { kind, telemetry, self };
   return object({
     name: kind.service,
     description: `Reconciles ${kind.kind} resources`,
@@ -97,16 +97,16 @@ export function defineReconciler<Action extends AnyAction, Status, Reason extend
   });
 }
 
-interface Reconcile<Action extends AnyAction, Status, Reason extends string> {
-  readonly kind: ResourceKind<Action, Status, Reason>;
+interface Reconcile<Action extends AnyAction, Status, Reason extends string, Report> {
+  readonly kind: ResourceKind<Action, Status, Reason, Report>;
   readonly telemetry: Telemetry;
   readonly self: (
     ctx: ObjectContext,
   ) => ReturnType<typeof ctx.objectSendClient<ReconcilerHandlers>>;
 }
 
-async function reconcile<Action extends AnyAction, Status, Reason extends string>(
-  run: Reconcile<Action, Status, Reason>,
+async function reconcile<Action extends AnyAction, Status, Reason extends string, Report>(
+  run: Reconcile<Action, Status, Reason, Report>,
   ctx: ObjectContext,
 ): Promise<LastReconcile> {
   const memory = await readMemory(ctx);
@@ -114,9 +114,9 @@ async function reconcile<Action extends AnyAction, Status, Reason extends string
   const progress: { action: Action | undefined } = { action: undefined };
   const startedAt = performance.now();
   try {
-    const plan = await planStep(ctx, attempt, memory);
+    const plan = await planStep(run, ctx, { attempt, memory });
     const last = await applyAll({ run, ctx, attempt, memory, progress }, plan);
-    await armNext(run, ctx, { memory, last, nowMs: plan.observedAtMs });
+    await armNext(run, ctx, { memory, last, plan });
     run.telemetry.reconciled(run.kind.kind, (performance.now() - startedAt) / 1000);
     return last;
   } catch (error) {
@@ -131,13 +131,13 @@ async function reconcile<Action extends AnyAction, Status, Reason extends string
 }
 
 /** The periodic look (R6): plans, and asks for a reconcile only if that would do something. */
-async function look<Action extends AnyAction, Status, Reason extends string>(
-  run: Reconcile<Action, Status, Reason>,
+async function look<Action extends AnyAction, Status, Reason extends string, Report>(
+  run: Reconcile<Action, Status, Reason, Report>,
   ctx: ObjectContext,
 ): Promise<void> {
   const memory = await readMemory(ctx);
   try {
-    const plan = await planStep(ctx, run.kind.attempt(ctx.key), memory);
+    const plan = await planStep(run, ctx, { attempt: run.kind.attempt(ctx.key), memory });
     if (plan.outcome.kind === "applied" && isQuiet(plan)) {
       await armResync(ctx, memory, run.self);
       writeMemory(ctx, memory);
@@ -152,16 +152,18 @@ async function look<Action extends AnyAction, Status, Reason extends string>(
 const isQuiet = (plan: Plan<AnyAction, unknown>): boolean =>
   plan.actions.length === 0 && plan.status === undefined && (plan.events ?? []).length === 0;
 
-async function planStep<Action extends AnyAction, Status, Reason extends string>(
+async function planStep<Action extends AnyAction, Status, Reason extends string, Report>(
+  run: Reconcile<Action, Status, Reason, Report>,
   ctx: ObjectContext,
-  attempt: Attempt<Action, Status, Reason>,
-  memory: Memory,
+  work: { readonly attempt: Attempt<Action, Status, Reason, Report>; readonly memory: Memory },
 ): Promise<Plan<Action, Status>> {
+  const { attempt, memory } = work;
   const remembered = { uid: memory.uid, applied: memory.applied };
+  const reports = await reportsOf(run, ctx, memory);
   const plan = await ctx.run(
     "plan",
     async () => {
-      const decided = await attempt.plan(remembered);
+      const decided = await attempt.plan(remembered, reports);
       const bytes = JSON.stringify(decided).length;
       if (bytes > PLAN_MAX_BYTES) {
         throw new TerminalError(
@@ -179,12 +181,24 @@ async function planStep<Action extends AnyAction, Status, Reason extends string>
   return plan;
 }
 
+/** What the assistants say, all of them asked at once. */
+async function reportsOf<Action extends AnyAction, Status, Reason extends string, Report>(
+  { kind }: Reconcile<Action, Status, Reason, Report>,
+  ctx: ObjectContext,
+  { assistants: names = [] }: Memory,
+): Promise<Report[]> {
+  const { assistants } = kind;
+  if (assistants === undefined) return [];
+  const reports = await Promise.all(names.map((name) => assistants.report(ctx, name)));
+  return reports.flatMap((report) => report ?? []);
+}
+
 /** Carries out a plan: every action, then the events, then the one status write. */
-async function applyAll<Action extends AnyAction, Status, Reason extends string>(
+async function applyAll<Action extends AnyAction, Status, Reason extends string, Report>(
   work: {
-    run: Reconcile<Action, Status, Reason>;
+    run: Reconcile<Action, Status, Reason, Report>;
     ctx: ObjectContext;
-    attempt: Attempt<Action, Status, Reason>;
+    attempt: Attempt<Action, Status, Reason, Report>;
     memory: Memory;
     progress: { action: Action | undefined };
   },
@@ -200,6 +214,7 @@ async function applyAll<Action extends AnyAction, Status, Reason extends string>
   if (planned === undefined) return ended(plan.outcome);
   for (const action of plan.actions) {
     progress.action = action;
+    if (sendToAssistant(run, ctx, { memory, action })) continue;
     const step = run.kind.stepOf(action);
     const result = await ctx.run(
       step,
@@ -216,7 +231,12 @@ async function applyAll<Action extends AnyAction, Status, Reason extends string>
       STEP,
     );
     if (result.kind === "superseded") return ended(result);
-    if (result.kind === "waiting") return ended(result.outcome);
+    if (result.kind === "waiting") {
+      const { outcome } = result;
+      const write = attempt.writeWaiting?.bind(attempt, outcome, plan.status, planned);
+      const said = write === undefined ? result : await ctx.run("write status", write, STEP);
+      return ended(said.kind === "superseded" ? said : outcome);
+    }
     memory.applied = withApplied(memory.applied, result.applied ?? {});
   }
   progress.action = undefined;
@@ -229,6 +249,31 @@ async function applyAll<Action extends AnyAction, Status, Reason extends string>
     if (result.kind === "superseded") return ended(result);
   }
   return ended(plan.outcome);
+}
+
+/** Carries out an action that is a message, durably: it is sent once, however often this is replayed. */
+function sendToAssistant<Action extends AnyAction, Status, Reason extends string, Report>(
+  { kind, telemetry }: Reconcile<Action, Status, Reason, Report>,
+  ctx: ObjectContext,
+  { memory, action }: { readonly memory: Memory; readonly action: Action },
+): boolean {
+  const { assistants } = kind;
+  const addressed = assistants?.addressed(action);
+  if (assistants === undefined || addressed === undefined) return false;
+  const others = (memory.assistants ?? []).filter((name) => name !== addressed.name);
+  if (addressed.kind === "start") {
+    assistants.start(ctx, action);
+    memory.assistants = [...others, addressed.name];
+  } else {
+    assistants.stop(ctx, addressed.name);
+    memory.assistants = others;
+  }
+  const { because } = action;
+  telemetry.log.info(
+    { kind: kind.kind, name: ctx.key, step: kind.stepOf(action), because },
+    "sent",
+  );
+  return true;
 }
 
 function withApplied(
@@ -245,22 +290,33 @@ function withApplied(
 const SUPERSEDED_RETRY_MS = 1_000;
 
 /** When to look again without an event, and why; `undefined`: at the next periodic look. */
-function retryAfter({ outcome }: LastReconcile): { delayMs: number; why: string } | undefined {
-  if (outcome.kind === "waiting") {
-    return { delayMs: outcome.requeueAfterMs, why: `still waiting: ${outcome.reason}` };
+function retryAfter(
+  { outcome }: LastReconcile,
+  { lookAgainMs }: Pick<Plan<AnyAction, unknown>, "lookAgainMs">,
+): { delayMs: number; why: string } | undefined {
+  switch (outcome.kind) {
+    case "waiting": {
+      const delayMs = Math.min(outcome.requeueAfterMs, lookAgainMs ?? Infinity);
+      return { delayMs, why: `still waiting: ${outcome.reason}` };
+    }
+    case "superseded":
+      return { delayMs: SUPERSEDED_RETRY_MS, why: "the plan was superseded" };
+    default:
+      return lookAgainMs === undefined
+        ? undefined
+        : { delayMs: lookAgainMs, why: "the next step is due" };
   }
-  return outcome.kind === "superseded"
-    ? { delayMs: SUPERSEDED_RETRY_MS, why: "the plan was superseded" }
-    : undefined;
 }
 
-async function armNext<Action extends AnyAction, Status, Reason extends string>(
-  run: Reconcile<Action, Status, Reason>,
+async function armNext<Action extends AnyAction, Status, Reason extends string, Report>(
+  run: Reconcile<Action, Status, Reason, Report>,
   ctx: ObjectContext,
-  end: { memory: Memory; last: LastReconcile; nowMs: number },
+  end: { memory: Memory; last: LastReconcile; plan: Plan<Action, Status> },
 ): Promise<void> {
-  const { memory, last, nowMs } = end;
+  const { memory, last, plan } = end;
+  const nowMs = plan.observedAtMs;
   if (last.outcome.kind === "gone") {
+    for (const name of memory.assistants ?? []) run.kind.assistants?.stop(ctx, name);
     forgetTimers(ctx, memory);
     ctx.clearAll();
     return;
@@ -268,18 +324,18 @@ async function armNext<Action extends AnyAction, Status, Reason extends string>(
   memory.failures = 0;
   memory.last = last;
   await armResync(ctx, memory, run.self);
-  const retry = retryAfter(last);
+  const retry = retryAfter(last, plan);
   if (retry === undefined) disarmRetry(ctx, memory);
   else await armRetry(ctx, memory, { self: run.self, nowMs, ...retry });
   writeMemory(ctx, memory);
 }
 
 /** Says that a reconcile failed, arms the retry, and answers the error that ends the invocation (R3). */
-async function failed<Action extends AnyAction, Status, Reason extends string>(
-  run: Reconcile<Action, Status, Reason>,
+async function failed<Action extends AnyAction, Status, Reason extends string, Report>(
+  run: Reconcile<Action, Status, Reason, Report>,
   ctx: ObjectContext,
   failure: {
-    attempt: Attempt<Action, Status, Reason>;
+    attempt: Attempt<Action, Status, Reason, Report>;
     memory: Memory;
     action: Action | undefined;
     error: TerminalError;

@@ -1,7 +1,9 @@
 /**
- * What a kind of resource brings to the reconciler: how to decide (`plan`), how to carry out one decision (`apply`), and
- * how to say what came of it. Everything durable (steps, state, timers, failures) is the reconciler's, once for all kinds.
+ * What a kind of resource brings to the reconciler: how to decide (`plan`), how to carry out one decision (`apply`), how to
+ * say what came of it, and which other objects work for it. Everything durable (steps, state, timers, failures) is the
+ * reconciler's, once for all kinds.
  */
+import type { ObjectContext } from "@restatedev/restate-sdk";
 import type { AppliedObject, AppliedObjects } from "../core/children.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
@@ -22,7 +24,10 @@ export type ActionResult =
   /** The resource is another one by now, or has another generation: the plan is void. */
   | { readonly kind: "superseded" }
   /** Not possible yet, as is to be expected; the rest of the plan waits with it. */
-  | { readonly kind: "waiting"; readonly outcome: Extract<Outcome, { kind: "waiting" }> };
+  | { readonly kind: "waiting"; readonly outcome: Waiting };
+
+/** The outcome of what has to wait. */
+export type Waiting = Extract<Outcome, { kind: "waiting" }>;
 
 /** Why a reconcile failed, in the vocabulary of the kind's conditions. */
 export interface Failure<Reason extends string> {
@@ -34,22 +39,58 @@ export interface Failure<Reason extends string> {
  * One attempt at one reconcile: lives as long as a process works on it, and may keep what it has just read. Each method
  * is called inside a step of its own, so each is idempotent, and none relies on another having run in this process.
  */
-export interface Attempt<Action extends AnyAction, Status, Reason extends string> {
-  plan(remembered: Remembered): Promise<Plan<Action, Status>>;
+export interface Attempt<
+  Action extends AnyAction,
+  Status,
+  Reason extends string,
+  Report = unknown,
+> {
+  /** `reports`: what the assistants say, where the kind has any. */
+  plan(remembered: Remembered, reports: readonly Report[]): Promise<Plan<Action, Status>>;
   apply(action: Action, planned: ResourceIdentity): Promise<ActionResult>;
   /** Writes the status if it differs from what is there. */
   writeStatus(status: Status, planned: ResourceIdentity): Promise<ActionResult>;
+  /**
+   * Says that an action has to wait, in the planned status (or the present one where none is planned). A kind without it says
+   * nothing until the next plan.
+   */
+  writeWaiting?(
+    waiting: Waiting,
+    status: Status | undefined,
+    planned: ResourceIdentity,
+  ): Promise<ActionResult>;
   emit(event: EventClaim, planned: ResourceIdentity): Promise<void>;
   /** Says in the resource's conditions and in an event that a reconcile failed; writes nothing when that is said already. */
   writeFailure(failure: Failure<Reason>): Promise<void>;
 }
 
-export interface ResourceKind<Action extends AnyAction, Status, Reason extends string> {
+/**
+ * Virtual objects that work for a resource beside its reconciler, for longer than a reconcile may take: one per name, asked
+ * for their reports before every plan, and gone with the resource.
+ */
+export interface Assistants<Action extends AnyAction, Report> {
+  /** What the assistant of this name has to say; `undefined`: there is none (any more). */
+  report(ctx: ObjectContext, name: string): Promise<Report | undefined>;
+  /** Which assistant an action is a message to; `undefined`: the action is a step of its own. */
+  addressed(action: Action): { readonly kind: "start" | "stop"; readonly name: string } | undefined;
+  /** Sends the message that starts an assistant, or has it start over. */
+  start(ctx: ObjectContext, action: Action): void;
+  /** Sends the message that ends an assistant and all it remembers. */
+  stop(ctx: ObjectContext, name: string): void;
+}
+
+export interface ResourceKind<
+  Action extends AnyAction,
+  Status,
+  Reason extends string,
+  Report = unknown,
+> {
   /** Name of the Restate service: `ClusterReconciler`. */
   readonly service: string;
   /** Kubernetes kind: `RestateCluster`. */
   readonly kind: Kind;
-  attempt(key: string): Attempt<Action, Status, Reason>;
+  readonly assistants?: Assistants<Action, Report>;
+  attempt(key: string): Attempt<Action, Status, Reason, Report>;
   /** Name of an action's step: lower-case verb, kind, name; the same in every release. */
   stepOf(action: Action): string;
   /** Condition reason when this action fails; `undefined`: when planning or writing the status does. */

@@ -2,6 +2,7 @@
  * Client of a Restate admin API. Every call has a deadline and a bounded answer, redirects are errors, and of what went
  * wrong only Restate's own code and the printable head of its message are kept: an answer can come from anywhere.
  */
+import type { LookupFunction } from "node:net";
 import { Agent, request as send, type Dispatcher } from "undici";
 import type { Dial } from "./dial.ts";
 
@@ -16,11 +17,18 @@ export class AdminError extends Error {
   readonly status: number;
   /** Restate's code, such as `META0006`. */
   readonly restateCode: string | undefined;
+  /** From the header `Retry-After`, where that holds seconds. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(status: number, message: string, restateCode?: string) {
+  constructor(
+    status: number,
+    message: string,
+    details: { readonly restateCode?: string; readonly retryAfterMs?: number } = {},
+  ) {
     super(message);
     this.status = status;
-    this.restateCode = restateCode;
+    this.restateCode = details.restateCode;
+    this.retryAfterMs = details.retryAfterMs;
   }
 }
 
@@ -30,13 +38,29 @@ export interface AdminOptions {
   /** Bearer token, read for every call so that a rotated one is used. */
   readonly token?: () => Promise<string>;
   readonly dial?: Dial;
+  /** Resolves the host; ignored where there is a `dial`. */
+  readonly lookup?: LookupFunction;
 }
 
 /** A registered deployment, as far as the operator looks. */
 export interface RegisteredDeployment {
   readonly id: string;
   readonly uri?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly services: readonly { readonly name: string }[];
+}
+
+/** What to register, and how. */
+export interface Registration {
+  readonly uri: string;
+  /** Re-registers a known one, which makes it the latest again and replaces its metadata. */
+  readonly force: boolean;
+  /** Answers what a registration would, and registers nothing. */
+  readonly dryRun?: boolean;
+  readonly useHttp11?: boolean;
+  /** Whether the type of a service may change. */
+  readonly breaking?: boolean;
+  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 export class RestateAdmin {
@@ -45,9 +69,14 @@ export class RestateAdmin {
 
   constructor(options: AdminOptions) {
     this.#options = options;
+    const { dial, lookup } = options;
     this.#agent = new Agent({
       connectTimeout: CONNECT_TIMEOUT_MS,
-      ...(options.dial === undefined ? {} : { connect: connectorOf(options.dial) }),
+      ...(dial !== undefined
+        ? { connect: connectorOf(dial) }
+        : lookup === undefined
+          ? {}
+          : { connect: { lookup } }),
     });
   }
 
@@ -57,9 +86,22 @@ export class RestateAdmin {
     return answer.rows;
   }
 
-  /** Registers an endpoint. `force` re-registers a known one, which makes it the latest again. */
-  registerDeployment(registration: { uri: string; force: boolean }): Promise<{ id: string }> {
-    return this.#call("POST", "/deployments", registration);
+  /** Registers an endpoint. A known one is answered too, and nothing of it changes unless forced. */
+  registerDeployment(registration: Registration): Promise<RegisteredDeployment> {
+    const { uri, force, dryRun, useHttp11, breaking, metadata } = registration;
+    return this.#call("POST", "/deployments", {
+      uri,
+      force,
+      dry_run: dryRun,
+      use_http_11: useHttp11,
+      breaking,
+      metadata,
+    });
+  }
+
+  /** One deployment, or `undefined` when there is none of this id. */
+  deployment(id: string): Promise<RegisteredDeployment | undefined> {
+    return this.#find<RegisteredDeployment>(`/deployments/${encodeURIComponent(id)}`);
   }
 
   async deployments(): Promise<readonly RegisteredDeployment[]> {
@@ -69,13 +111,8 @@ export class RestateAdmin {
 
   /** Id of the deployment to which new invocations of a service go; `undefined` for an unknown service. */
   async latestDeploymentOf(service: string): Promise<string | undefined> {
-    try {
-      const path = `/services/${encodeURIComponent(service)}`;
-      return (await this.#call<{ deployment_id: string }>("GET", path)).deployment_id;
-    } catch (error) {
-      if (error instanceof AdminError && error.status === 404) return undefined;
-      throw error;
-    }
+    const path = `/services/${encodeURIComponent(service)}`;
+    return (await this.#find<{ deployment_id: string }>(path))?.deployment_id;
   }
 
   /** Forgets a deployment. Whatever is pinned to it pauses: only for one that nothing is pinned to. */
@@ -92,6 +129,15 @@ export class RestateAdmin {
     await this.#agent.close();
   }
 
+  async #find<T>(path: string): Promise<T | undefined> {
+    try {
+      return await this.#call<T>("GET", path);
+    } catch (error) {
+      if (error instanceof AdminError && error.status === 404) return undefined;
+      throw error;
+    }
+  }
+
   async #gone(method: "DELETE" | "PATCH", path: string): Promise<void> {
     try {
       await this.#call(method, path);
@@ -102,8 +148,9 @@ export class RestateAdmin {
   }
 
   async #call<T>(method: Dispatcher.HttpMethod, path: string, body?: object): Promise<T> {
-    const { status, text } = await this.#exchange(method, path, body);
-    if (status < 200 || status > 299) throw adminErrorOf(`${method} ${path}`, status, text);
+    const answer = await this.#exchange(method, path, body);
+    const { status, text } = answer;
+    if (status < 200 || status > 299) throw adminErrorOf(`${method} ${path}`, answer);
     try {
       // Answers are those of Restate's own API; what is taken from them is looked at where it is used.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
@@ -117,7 +164,7 @@ export class RestateAdmin {
     method: Dispatcher.HttpMethod,
     path: string,
     body: object | undefined,
-  ): Promise<{ status: number; text: string }> {
+  ): Promise<Answer> {
     const token = await this.#options.token?.();
     try {
       const response = await send(this.#options.url + path, {
@@ -131,13 +178,24 @@ export class RestateAdmin {
         dispatcher: this.#agent,
         signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
       });
-      return { status: response.statusCode, text: await boundedText(response.body) };
+      const retryAfter = response.headers["retry-after"];
+      return {
+        status: response.statusCode,
+        text: await boundedText(response.body),
+        ...(typeof retryAfter === "string" ? { retryAfter } : {}),
+      };
     } catch (error) {
       if (error instanceof AdminError) throw error;
       const said = error instanceof Error ? error.message : String(error);
       throw new AdminError(0, printable(`${method} ${path} got no answer: ${said}`));
     }
   }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly retryAfter?: string;
 }
 
 function connectorOf(dial: Dial): NonNullable<Agent.Options["connect"]> {
@@ -163,7 +221,7 @@ async function boundedText(body: Dispatcher.ResponseData["body"]): Promise<strin
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function adminErrorOf(request: string, status: number, text: string): AdminError {
+function adminErrorOf(request: string, { status, text, retryAfter }: Answer): AdminError {
   let code: string | undefined;
   let message = "";
   try {
@@ -177,11 +235,11 @@ function adminErrorOf(request: string, status: number, text: string): AdminError
     // Not Restate's words: nothing of them is repeated.
   }
   const said = message === "" ? "" : `: ${message}`;
-  return new AdminError(
-    status,
-    printable(`${request} was refused (${code ?? status})${said}`),
-    code,
-  );
+  const seconds = Number(retryAfter ?? NaN);
+  return new AdminError(status, printable(`${request} was refused (${code ?? status})${said}`), {
+    ...(code === undefined ? {} : { restateCode: code }),
+    ...(Number.isFinite(seconds) ? { retryAfterMs: seconds * 1000 } : {}),
+  });
 }
 
 function printable(text: string): string {

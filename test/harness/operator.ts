@@ -37,6 +37,8 @@ export const SERVICES = [
   "ClusterReconciler",
   "DeploymentReconciler",
   "CloudEnvironmentReconciler",
+  "VersionDrain",
+  "InvocationUsage",
 ] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
@@ -51,6 +53,8 @@ export type TestOperatorOptions = {
   /** Data folder of the operator. */
   readonly dir: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Overrides settings of the operator's Restate. */
+  readonly restateEnv?: Readonly<Record<string, string>>;
   /** Every step of every handler is answered with a suspension, and so replayed. */
   readonly alwaysReplay?: boolean;
   /** How the services reach the API server, when not directly: `http://…` of a proxy (api-proxy.ts). */
@@ -81,14 +85,19 @@ const CRDS = join(import.meta.dirname, "../../crds/generated");
 const TOKEN_DURATION = "24h";
 const REGISTRATION_TIMEOUT_MS = 60_000;
 
-/** Starts all parts; resolves when the services are registered on their Restate. */
+/** Starts all parts; resolves when the services are registered on their Restate. If that fails, all are stopped again. */
 export async function startTestOperator(options: TestOperatorOptions): Promise<TestOperator> {
   const operator = await TestOperator.prepare(options);
-  await operator.start("restate");
-  await operator.start("services");
-  await operator.start("watcher");
-  await operator.registered();
-  return operator;
+  try {
+    await operator.start("restate");
+    await operator.start("services");
+    await operator.start("watcher");
+    await operator.registered();
+    return operator;
+  } catch (error) {
+    await operator.stop();
+    throw error;
+  }
 }
 
 export class TestOperator {
@@ -225,13 +234,13 @@ export class TestOperator {
   }
 
   /** Sends a wake, as the watcher and the sweep do. */
-  async wake(service: ServiceName, key: string): Promise<void> {
+  async wake(service: ServiceName, key: string, why = "test"): Promise<void> {
     const answer = await request(
       `${this.restate.ingressUrl}/${service}/${encodeURIComponent(key)}/wake/send`,
       {
         method: "POST",
         headers: { "content-type": "application/json", "idempotency-key": "wake" },
-        body: JSON.stringify({ why: "test" }),
+        body: JSON.stringify({ why }),
       },
     );
     await answer.body.dump();
@@ -353,6 +362,7 @@ async function partsOf(options: TestOperatorOptions, entries: Entries): Promise<
     kubeconfig: await tokenKubeconfig(options, RELEASE, options.servicesApiUrl ?? cluster.server),
     watcherKubeconfig: await tokenKubeconfig(options, `${RELEASE}-watcher`, cluster.server),
     env: { OPERATOR_NAMESPACE: RELEASE, ...options.env },
+    ...(options.restateEnv === undefined ? {} : { restateEnv: options.restateEnv }),
     entries,
   });
 }

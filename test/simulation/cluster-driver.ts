@@ -71,7 +71,7 @@ export class Driver {
     let action: ClusterAction | undefined;
     try {
       const plan = await this.#step(() =>
-        this.#attempt.plan({ uid: this.uid, applied: this.applied }),
+        this.#attempt.plan({ uid: this.uid, applied: this.applied }, []),
       );
       this.#judge(plan);
       if (plan.for !== undefined && plan.for.uid !== this.uid) {

@@ -56,11 +56,11 @@ describe("permissions", () => {
   it("services: write what belongs to the three kinds, and no Secrets", () => {
     expect(grantsOf(defaults.get("ClusterRole", "restate-operator").rules ?? [])).toEqual(
       [
-        ...each(["get", "list", "patch"], ["restateclusters.restate.dev"]),
         ...each(
-          ["get", "list"],
-          ["restatedeployments.restate.dev", "restatecloudenvironments.restate.dev"],
+          ["get", "list", "patch"],
+          ["restateclusters.restate.dev", "restatedeployments.restate.dev"],
         ),
+        ...each(["get", "list"], ["restatecloudenvironments.restate.dev"]),
         ...each(
           ["patch"],
           [
@@ -72,11 +72,17 @@ describe("permissions", () => {
         ...each(["get", "create", "patch"], ["namespaces"]),
         ...each(
           ["list", "create", "patch"],
-          ["serviceaccounts", "services", "statefulsets.apps", "poddisruptionbudgets.policy"],
+          ["serviceaccounts", "statefulsets.apps", "poddisruptionbudgets.policy"],
         ),
+        ...each(["get", "list", "create", "patch"], ["services"]),
+        ...each(["get", "list", "create", "patch", "delete"], ["replicasets.apps"]),
         ...each(
           ["list", "create", "patch", "delete"],
-          ["configmaps", "networkpolicies.networking.k8s.io"],
+          [
+            "configmaps",
+            "networkpolicies.networking.k8s.io",
+            "horizontalpodautoscalers.autoscaling",
+          ],
         ),
         ...each(["list"], ["persistentvolumeclaims"]),
         ...each(["get"], ["pods"]),

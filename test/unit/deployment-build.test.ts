@@ -98,7 +98,7 @@ const TUNNEL = { environmentId: "env_1", region: "us", signingPublicKey: "public
 describe("as observed", () => {
   test.each<[string, object]>([
     ["ReplicaSet", buildReplicaSet(view(), { version, replicas: 2 })],
-    ["Service", buildVersionService(view(), version, "<uid>")],
+    ["Service", buildVersionService(view(), version, { replicaSetUid: "<uid>", latest: false })],
   ])("%s", (kind, ours) => {
     const found = differences(ours, observedOf(kind));
     expect(found.filter((at) => !DEFAULTS.includes(at))).toEqual([]);
@@ -190,9 +190,9 @@ describe("Service", () => {
     ["else 9080", undefined, 9080],
   ])("leads to %s", (_, ports, targetPort) => {
     const deployment = view(withPod({ containers: [{ name: "s", ports }] }));
-    expect(buildVersionService(deployment, version, "u").spec?.ports).toEqual([
-      { name: "restate", port: 9080, targetPort },
-    ]);
+    expect(
+      buildVersionService(deployment, version, { replicaSetUid: "u", latest: false }).spec?.ports,
+    ).toEqual([{ name: "restate", port: 9080, targetPort }]);
   });
 
   test("the stable one leads to the latest version and belongs to the resource", () => {

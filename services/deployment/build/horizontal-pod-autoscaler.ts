@@ -10,7 +10,7 @@ import { ownerOf, ownershipLabels, type VersionView } from "./metadata.ts";
 /** `undefined` where `spec.autoscaling` is absent. */
 export function buildHpa(
   deployment: DeploymentView,
-  version: VersionView,
+  version: Pick<VersionView, "name">,
 ): Manifest<V2HorizontalPodAutoscaler> | undefined {
   const { autoscaling } = deployment.spec;
   if (autoscaling === undefined) return undefined;

@@ -14,6 +14,13 @@ export const POD_TEMPLATE_ANNOTATION = "restate.dev/pod-template";
 export const TUNNEL_NAME_ANNOTATION = "restate.dev/tunnel-name";
 export const DEPLOYMENT_ID_ANNOTATION = "restate.dev/deployment-id";
 export const REMOVE_VERSION_AT_ANNOTATION = "restate.dev/remove-version-at";
+/** Admin API of the Restate that a version was registered with: it is drained there, wherever the next one registers. */
+export const ADMIN_URL_ANNOTATION = "restate.dev/admin-url";
+/** A refusal by Restate: when, for which generation, and in which words. */
+export const REJECTED_ANNOTATION = "restate.dev/rejected";
+
+/** What follows is the name of the cluster whose NetworkPolicies let a pod with this label in. */
+export const ALLOW_PREFIX = "allow.restate.dev/";
 
 /** A version as its children are built. */
 export interface VersionView {
@@ -48,7 +55,7 @@ export function versionOwner(version: VersionView, uid: string): OwnerReference 
 /** The label by which the pods are let through the NetworkPolicies of the cluster they register with. */
 export function allowLabel(deployment: DeploymentView): Record<string, string> {
   const { cluster } = deployment.spec.restate.register;
-  return cluster === undefined ? {} : { [`allow.restate.dev/${cluster}`]: "true" };
+  return cluster === undefined ? {} : { [`${ALLOW_PREFIX}${cluster}`]: "true" };
 }
 
 /** Labels that the pods of one version have and those of no other. */

@@ -5,17 +5,32 @@
 import type { V1Service } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { DeploymentView } from "../api.ts";
-import { ownershipLabels, versionLabels, versionOwner, type VersionView } from "./metadata.ts";
+import {
+  DEPLOYMENT_ID_ANNOTATION,
+  LATEST_LABEL,
+  ownershipLabels,
+  versionLabels,
+  versionOwner,
+  type VersionView,
+} from "./metadata.ts";
 
 /** Port of every version's Service, and of the stable one. */
 export const SERVICE_PORT = 9080;
 const PORT_NAME = "restate";
 
-/** @param replicaSetUid uid of the version's ReplicaSet, which must exist before its Service */
+/** What a version's Service says about the version beside leading to it. */
+export interface VersionServiceOptions {
+  /** uid of the version's ReplicaSet, which must exist before its Service. */
+  readonly replicaSetUid: string;
+  readonly latest: boolean;
+  /** Restate's id of the version, while it is registered. */
+  readonly deploymentId?: string;
+}
+
 export function buildVersionService(
   deployment: DeploymentView,
   version: VersionView,
-  replicaSetUid: string,
+  { replicaSetUid, latest, deploymentId }: VersionServiceOptions,
 ): Manifest<V1Service> {
   return {
     apiVersion: "v1",
@@ -23,8 +38,15 @@ export function buildVersionService(
     metadata: {
       name: version.name,
       namespace: deployment.namespace,
-      labels: { ...deployment.labels, ...ownershipLabels(deployment) },
-      annotations: deployment.annotations,
+      labels: {
+        ...deployment.labels,
+        ...ownershipLabels(deployment),
+        ...(latest ? { [LATEST_LABEL]: "true" } : {}),
+      },
+      annotations: {
+        ...deployment.annotations,
+        ...(deploymentId === undefined ? {} : { [DEPLOYMENT_ID_ANNOTATION]: deploymentId }),
+      },
       ownerReferences: [versionOwner(version, replicaSetUid)],
     },
     spec: {

@@ -1,0 +1,263 @@
+/**
+ * Carries out the actions of a deployment's plan: one idempotent call each, or a few where a last look belongs before them.
+ * Manifests are built again from the resource as it is now, because a user's pod template can hold secrets and so is never in
+ * the plan.
+ */
+import { RESTATE_DEPLOYMENT, type RestateDeployment } from "../../crds/restate-deployment.ts";
+import { assertNever } from "../core/assert-never.ts";
+import { fingerprintOf, keyOf, refOf } from "../core/children.ts";
+import { timestampOf } from "../core/conditions.ts";
+import { digestOf } from "../core/digest.ts";
+import type { AnyManifest } from "../core/manifest.ts";
+import { titleOf, type ObjectRef } from "../core/resource.ts";
+import { KubeError } from "../kube/errors.ts";
+import { refTo } from "../kube/kinds.ts";
+import { observedObjectOf } from "../kube/observed.ts";
+import type { ActionResult } from "../reconciler/resource-kind.ts";
+import type { DeploymentAction, VersionTarget } from "./api.ts";
+import { buildHpa } from "./build/horizontal-pod-autoscaler.ts";
+import {
+  DEPLOYMENT_ID_ANNOTATION,
+  LATEST_LABEL,
+  REMOVE_VERSION_AT_ANNOTATION,
+} from "./build/metadata.ts";
+import { buildReplicaSet } from "./build/replica-set.ts";
+import { tell } from "./events.ts";
+import type { ObservedDeployment, ObserveContext } from "./observe.ts";
+import { annotateVersion, patchVersion, type Site } from "./patch-version.ts";
+import { desiredServices } from "./plan.ts";
+import { registerVersion } from "./register.ts";
+import { isUsed } from "./usage.ts";
+import { count } from "./version-standing.ts";
+import { deploymentViewOf } from "./view.ts";
+
+/** Field manager of everything the operator applies (contract, section 1). */
+const FIELD_MANAGER = "restate-operator";
+
+const DONE: ActionResult = { kind: "done" };
+const SUPERSEDED: ActionResult = { kind: "superseded" };
+
+type Of<Kind extends DeploymentAction["kind"]> = Extract<DeploymentAction, { kind: Kind }>;
+
+/** Carries out one action on the deployment it was planned for. Throws `KubeError` or `AdminError`. */
+export async function applyAction(
+  context: ObserveContext,
+  observed: ObservedDeployment,
+  action: DeploymentAction,
+): Promise<ActionResult> {
+  const { deployment } = observed;
+  const on = { kube: context.kube, deployment };
+  switch (action.kind) {
+    case "addFinalizer":
+      return writeFinalizers(context, deployment, (others) => [
+        ...others,
+        RESTATE_DEPLOYMENT.finalizer,
+      ]);
+    case "removeFinalizer":
+      return writeFinalizers(context, deployment, (others) => others);
+    case "createVersion":
+      return createVersion(context, observed, action);
+    case "scaleVersion":
+      return patchVersion(on, action, { spec: { replicas: action.replicas } });
+    case "annotateVersion":
+      return annotateVersion(on, action, action.annotations);
+    case "recordDeploymentId":
+      return annotateVersion(on, action, {
+        [DEPLOYMENT_ID_ANNOTATION]: action.deploymentId,
+      });
+    case "forgetDeploymentId":
+      return annotateVersion(on, action, { [DEPLOYMENT_ID_ANNOTATION]: null });
+    case "scheduleRemoval":
+      return annotateVersion(on, action, {
+        [REMOVE_VERSION_AT_ANNOTATION]: timestampOf(action.removeAtMs),
+      });
+    case "unscheduleRemoval":
+      return annotateVersion(on, action, { [REMOVE_VERSION_AT_ANNOTATION]: null });
+    case "markLatest":
+      return label(on, action, "true");
+    case "unmarkLatest":
+      return label(on, action, null);
+    case "registerVersion":
+      return registerVersion(context, observed, action);
+    case "deregisterVersion":
+      return deregisterVersion(context, observed, action);
+    case "scaleToZero":
+      return scaleToZero(on, observed, action);
+    case "removeVersion":
+      await context.kube.remove(replicaSet(deployment, action.version), { uid: action.uid });
+      await tell(context.kube, deployment, {
+        type: "Normal",
+        reason: "VersionRemoved",
+        message: `${action.version}: ${action.because}`,
+      });
+      return DONE;
+    case "applyHpa":
+      return applyHpa(context, deployment, action);
+    case "removeHpa":
+      return removeHpa(context, observed, action);
+    case "applyObject":
+      return applyService(context, observed, action);
+    case "removeObject":
+      await context.kube.remove(action.target, { uid: action.uid });
+      return { kind: "done", applied: { [keyOf(action.target)]: null } };
+    case "startDrain":
+    case "cancelDrain":
+      throw new Error(`${action.kind} is a message, not a step`);
+    default:
+      return assertNever(action);
+  }
+}
+
+function replicaSet({ metadata }: RestateDeployment, version: string): ObjectRef {
+  return refTo("ReplicaSet", version, metadata.namespace);
+}
+
+/** Writes the finalizers on the very revision that was read: a concurrent change makes this a conflict, not a loss. */
+async function writeFinalizers(
+  { kube }: ObserveContext,
+  { metadata }: RestateDeployment,
+  change: (others: readonly string[]) => readonly string[],
+): Promise<ActionResult> {
+  const { name, namespace, resourceVersion } = metadata;
+  const others = (metadata.finalizers ?? []).filter(
+    (each) => each !== RESTATE_DEPLOYMENT.finalizer,
+  );
+  await kube.patch(refTo("RestateDeployment", name, namespace), {
+    body: { metadata: { resourceVersion, finalizers: change(others) } },
+  });
+  return DONE;
+}
+
+/** Made, never applied: what exists under this name already is somebody's, and the next plan looks whose. */
+async function createVersion(
+  context: ObserveContext,
+  { deployment, current }: ObservedDeployment,
+  { version, replicas }: Of<"createVersion">,
+): Promise<ActionResult> {
+  if (version !== current.name) return SUPERSEDED;
+  const { name, hash } = current;
+  const manifest = buildReplicaSet(deploymentViewOf(deployment), {
+    version: { name, hash },
+    replicas,
+  });
+  try {
+    await context.kube.create(manifest);
+  } catch (error) {
+    if (error instanceof KubeError && error.status === 409) return SUPERSEDED;
+    throw error;
+  }
+  const message = `${version} with ${count(replicas, "replica")}`;
+  await tell(context.kube, deployment, { type: "Normal", reason: "VersionCreated", message });
+  return DONE;
+}
+
+function label(on: Site, target: VersionTarget, value: string | null): Promise<ActionResult> {
+  return patchVersion(on, target, { metadata: { labels: { [LATEST_LABEL]: value } } });
+}
+
+async function deregisterVersion(
+  context: ObserveContext,
+  { deployment, adminUrls, objects }: ObservedDeployment,
+  { version, deploymentId, unless, because }: Of<"deregisterVersion">,
+): Promise<ActionResult> {
+  const url = adminUrls[version];
+  if (url === undefined) return SUPERSEDED;
+  const admin = context.admins.of(url);
+  const used =
+    unless !== "nothing" && (await isUsed(admin, deploymentId, { routed: unless === "active" }));
+  // The drain finds the same with its next reading, and the version stays.
+  if (used) return DONE;
+  await admin.removeDeployment(deploymentId);
+  const object = objects.find(({ name }) => name === version);
+  if (object !== undefined) {
+    const target = { version, uid: object.uid };
+    await annotateVersion({ kube: context.kube, deployment }, target, {
+      [DEPLOYMENT_ID_ANNOTATION]: null,
+    });
+  }
+  const message = `${version} (${deploymentId}): ${because}`;
+  await tell(context.kube, deployment, { type: "Normal", reason: "VersionDeregistered", message });
+  return DONE;
+}
+
+/** The last look is the observation this attempt was made with, or one made anew when that is older than a moment. */
+async function scaleToZero(
+  on: Site,
+  { versions }: ObservedDeployment,
+  action: Of<"scaleToZero">,
+): Promise<ActionResult> {
+  const version = versions.find(({ name }) => name === action.version);
+  if (version?.registration.kind !== "absent") return DONE;
+  return patchVersion(on, action, { spec: { replicas: 0 } });
+}
+
+/** An autoscaler that the API server refuses stops nothing else: it is said, and tried again with the next reconcile. */
+async function applyHpa(
+  context: ObserveContext,
+  deployment: RestateDeployment,
+  { version }: Of<"applyHpa">,
+): Promise<ActionResult> {
+  const manifest = buildHpa(deploymentViewOf(deployment), { name: version });
+  if (manifest === undefined) return SUPERSEDED;
+  try {
+    return await applyManifest(context, manifest);
+  } catch (error) {
+    if (!(error instanceof KubeError) || error.retryable) throw error;
+    const message = `${version}: spec.autoscaling: ${error.message}`;
+    const reason = "AutoscalingApplyFailed";
+    await tell(context.kube, deployment, { type: "Warning", reason, message });
+    return DONE;
+  }
+}
+
+async function removeHpa(
+  { kube }: ObserveContext,
+  { hpas }: ObservedDeployment,
+  { version }: Of<"removeHpa">,
+): Promise<ActionResult> {
+  const hpa = hpas.find(({ ref }) => ref.name === version);
+  if (hpa === undefined) return DONE;
+  await kube.remove(hpa.ref, { uid: hpa.uid });
+  return { kind: "done", applied: { [keyOf(hpa.ref)]: null } };
+}
+
+async function applyService(
+  context: ObserveContext,
+  observed: ObservedDeployment,
+  { target, manifest: digest }: Of<"applyObject">,
+): Promise<ActionResult> {
+  const candidates = observed.versions.flatMap(({ name }) => desiredServices(observed, name));
+  const manifest = candidates.find(
+    (each) => keyOf(refOf(each)) === keyOf(target) && digestOf(each) === digest,
+  );
+  if (manifest === undefined) return SUPERSEDED;
+  await refuseForeign(context, observed, target);
+  return applyManifest(context, manifest);
+}
+
+/** A Service of this name that is neither the resource's nor one of its versions' is somebody's. */
+async function refuseForeign(
+  { kube }: ObserveContext,
+  { deployment, objects }: ObservedDeployment,
+  target: ObjectRef,
+): Promise<void> {
+  const live = await kube.get("Service", target.name, target.namespace);
+  if (live === undefined) return;
+  const owners = new Set([deployment.metadata.uid, ...objects.map(({ uid }) => uid)]);
+  const controller = observedObjectOf("Service", live).controllerUid;
+  if (controller !== undefined && owners.has(controller)) return;
+  throw new Error(`${titleOf(target)} belongs to somebody else: remove or rename it`);
+}
+
+async function applyManifest(
+  { kube }: ObserveContext,
+  manifest: AnyManifest,
+): Promise<ActionResult> {
+  const ref = refOf(manifest);
+  const live = await kube.apply(manifest, FIELD_MANAGER);
+  const fingerprint = fingerprintOf(observedObjectOf(ref.kind, live), manifest);
+  return {
+    kind: "done",
+    applied: { [keyOf(ref)]: { manifest: digestOf(manifest), live: fingerprint } },
+  };
+}

@@ -1,0 +1,235 @@
+/**
+ * VersionDrain: watches the unfinished work of one version until there is none, for as long as that takes. It only counts
+ * and reports; what follows from a report is the reconciler's to decide, and nothing here ever writes to Kubernetes.
+ *
+ * A chain of short polls, each of which sends the next: nothing is held between two of them, so neither an upgrade of the
+ * operator nor its absence is ever in the way of a drain that takes a month. `restate kv get VersionDrain
+ * <namespace>/<name>/<version>` shows where it stands.
+ *
+ * D1 A number tells the chain's newest poll from older ones that fire late. D2 No answer is a reading of its own, `unknown`,
+ * and starts the agreement of readings anew. D3 The reconciler is woken when a report says something new, never told what.
+ */
+import {
+  InvocationIdParser,
+  handlers,
+  object,
+  rpc,
+  type ObjectContext,
+  type ObjectSharedContext,
+} from "@restatedev/restate-sdk";
+import { timestampOf } from "../core/conditions.ts";
+import type { ReconcilerHandlers } from "../reconciler/api.ts";
+import type { DrainReport } from "./api.ts";
+import { INVOCATION_USAGE, type UsageAnswer, type UsageHandlers } from "./usage.ts";
+
+export const VERSION_DRAIN = "VersionDrain";
+const RECONCILER = "DeploymentReconciler";
+
+/** The first polls, and every poll while counts move. Also what two readings that must agree are apart, at least (V3). */
+const POLL_MS = 10_000;
+/** While nothing moves, polls become rarer, up to this. */
+const POLL_SLOW_MS = 60_000;
+/** Where all that is left is work whose time has not come. */
+const POLL_SCHEDULED_MS = 5 * 60_000;
+const SLOWER = 1.5;
+
+const NOTHING_KEPT = { journalRetention: 0, idempotencyRetention: 0 } as const;
+const PRIVATE = { ...NOTHING_KEPT, ingressPrivate: true } as const;
+/** How long a person can read that a drain began or ended. */
+const KEPT = {
+  journalRetention: { hours: 24 },
+  idempotencyRetention: 0,
+  ingressPrivate: true,
+} as const;
+
+/** What is to be watched. */
+export interface DrainOrder {
+  readonly deploymentId: string;
+  /** Admin API of the Restate that has the deployment. */
+  readonly adminUrl: string;
+}
+
+/** The state of a drain, for people and for the next poll. */
+export interface DrainState extends DrainOrder, Omit<DrainReport, "version"> {
+  /** RFC 3339: since when the phase is what it is. */
+  readonly since: string;
+  /** RFC 3339: when the oldest unfinished invocation was created. */
+  readonly oldest?: string;
+  readonly polls: number;
+  /** Why the phase is unknown. */
+  readonly message?: string;
+  /** When the first of the readings was made that agree on "nothing unfinished". */
+  readonly emptySinceMs?: number;
+  /** The poll that is awaited. */
+  readonly next?: {
+    readonly n: number;
+    readonly intervalMs: number;
+    readonly invocationId: string;
+  };
+}
+
+/** The handlers, as the reconciler sees them. Keys are `<namespace>/<name>/<version>`. */
+export interface DrainHandlers {
+  begin(ctx: ObjectContext, order: DrainOrder): Promise<void>;
+  poll(ctx: ObjectContext, poll: { readonly n: number }): Promise<void>;
+  cancel(ctx: ObjectContext): Promise<void>;
+  wake(ctx: ObjectContext): Promise<void>;
+  report(ctx: ObjectSharedContext): Promise<DrainReport | null>;
+}
+
+const DRAIN = "drain";
+
+/** The virtual object `VersionDrain`. */
+export function defineVersionDrain() {
+  return object({
+    name: VERSION_DRAIN,
+    description: "Watches a version of a RestateDeployment until it has no unfinished invocations",
+    options: {
+      inactivityTimeout: { seconds: 20 },
+      abortTimeout: { seconds: 30 },
+      retryPolicy: {
+        initialInterval: 100,
+        maxInterval: { seconds: 5 },
+        maxAttempts: 2_147_483_647,
+      },
+    },
+    handlers: {
+      begin: handlers.object.exclusive(KEPT, async (ctx: ObjectContext, order: DrainOrder) => {
+        const before = await ctx.get<DrainState>(DRAIN);
+        const nowMs = await ctx.date.now();
+        // Told to start over: what was read of this very deployment stays until there is a newer reading.
+        const known = before?.deploymentId === order.deploymentId ? before : undefined;
+        cancelPoll(ctx, before);
+        await sendPoll(ctx, { ...(known ?? unread(order, nowMs)), ...order }, 0);
+      }),
+      poll: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext, { n }: { n: number }) => {
+        const drain = await ctx.get<DrainState>(DRAIN);
+        if (drain?.next?.n !== n) return; // D1
+        const answer = await ctx
+          .objectClient<UsageHandlers>({ name: INVOCATION_USAGE }, drain.adminUrl)
+          .count({ deploymentId: drain.deploymentId });
+        const read = readingOf(drain, answer);
+        if (saysMore(drain, read)) wakeReconciler(ctx, read);
+        await sendPoll(ctx, read, intervalAfter(drain, read));
+      }),
+      cancel: handlers.object.exclusive(KEPT, async (ctx: ObjectContext) => {
+        cancelPoll(ctx, await ctx.get<DrainState>(DRAIN));
+        ctx.clearAll();
+      }),
+      // After an upgrade of the operator has ended a poll that was under way.
+      wake: handlers.object.exclusive(NOTHING_KEPT, async (ctx: ObjectContext) => {
+        const drain = await ctx.get<DrainState>(DRAIN);
+        if (drain === null) return;
+        cancelPoll(ctx, drain);
+        await sendPoll(ctx, drain, 0);
+      }),
+      report: handlers.object.shared(NOTHING_KEPT, async (ctx: ObjectSharedContext) => {
+        const drain = await ctx.get<DrainState>(DRAIN);
+        return drain === null ? null : reportOf(ctx.key, drain);
+      }),
+    },
+  });
+}
+
+function unread(order: DrainOrder, nowMs: number): DrainState {
+  return {
+    ...order,
+    phase: "unknown",
+    since: timestampOf(nowMs),
+    activePinned: 0,
+    activeUnpinned: 0,
+    latestFor: 0,
+    atMs: nowMs,
+    confirmed: false,
+    polls: 0,
+  };
+}
+
+/** What the drain is after an answer. */
+export function readingOf(drain: DrainState, answer: UsageAnswer): DrainState {
+  const { deploymentId, adminUrl, next } = drain;
+  const { atMs } = answer;
+  const reading = (phase: DrainState["phase"]) => ({
+    deploymentId,
+    adminUrl,
+    phase,
+    since: drain.phase === phase ? drain.since : timestampOf(atMs),
+    atMs,
+    polls: drain.polls + 1,
+    ...(next === undefined ? {} : { next }),
+  });
+  if (answer.kind === "unknown") {
+    const { activePinned, activeUnpinned, latestFor } = drain;
+    const counts = { activePinned, activeUnpinned, latestFor };
+    return { ...reading("unknown"), ...counts, confirmed: false, message: answer.message }; // D2
+  }
+  const { pinned, unpinned, routed, oldest } = answer.usage;
+  const counts = { activePinned: pinned, activeUnpinned: unpinned, latestFor: routed };
+  // What is routed here is reported beside: a version that is to go for good waits for work, not for routes.
+  if (pinned + unpinned > 0) {
+    const since = oldest === undefined ? {} : { oldest };
+    return { ...reading("draining"), ...counts, confirmed: false, ...since };
+  }
+  const emptySinceMs = drain.emptySinceMs ?? atMs;
+  const confirmed = atMs - emptySinceMs >= POLL_MS;
+  return { ...reading("drained"), ...counts, confirmed, emptySinceMs };
+}
+
+/** Whether the reconciler could decide something else by it (D3). */
+export function saysMore(before: DrainState, now: DrainState): boolean {
+  return (
+    before.polls === 0 ||
+    before.phase !== now.phase ||
+    before.confirmed !== now.confirmed ||
+    before.activePinned !== now.activePinned ||
+    before.activeUnpinned !== now.activeUnpinned ||
+    before.latestFor !== now.latestFor
+  );
+}
+
+/** When to poll next: soon while something moves or a second reading is wanted, rarer the longer nothing does. */
+export function intervalAfter(before: DrainState, now: DrainState): number {
+  if (saysMore(before, now) || (now.phase === "drained" && !now.confirmed)) return POLL_MS;
+  const onlyUnbegun = now.phase === "draining" && now.activePinned === 0;
+  const longestMs = onlyUnbegun ? POLL_SCHEDULED_MS : POLL_SLOW_MS;
+  return Math.min((now.next?.intervalMs ?? POLL_MS) * SLOWER, longestMs);
+}
+
+/** Sends the next poll, and keeps the state that it will find. */
+async function sendPoll(ctx: ObjectContext, drain: DrainState, delayMs: number): Promise<void> {
+  const n = (drain.next?.n ?? 0) + 1;
+  const poll = ctx
+    .objectSendClient<DrainHandlers>({ name: VERSION_DRAIN }, ctx.key)
+    .poll(
+      { n },
+      rpc.sendOpts({ delay: delayMs, name: `arm poll ${n} in ${Math.round(delayMs / 1000)} s` }),
+    );
+  const next = { n, intervalMs: Math.max(delayMs, POLL_MS), invocationId: await poll.invocationId };
+  ctx.set<DrainState>(DRAIN, { ...drain, next });
+}
+
+function cancelPoll(ctx: ObjectContext, drain: DrainState | null): void {
+  if (drain?.next === undefined) return;
+  ctx.cancel(InvocationIdParser.fromString(drain.next.invocationId));
+}
+
+function wakeReconciler(ctx: ObjectContext, { phase }: DrainState): void {
+  const [namespace = "", name = "", version = ""] = ctx.key.split("/");
+  ctx
+    .objectSendClient<ReconcilerHandlers>({ name: RECONCILER }, `${namespace}/${name}`)
+    .wake({ why: `drain of ${version}: ${phase}` }, rpc.sendOpts({ idempotencyKey: "wake" }));
+}
+
+function reportOf(key: string, drain: DrainState): DrainReport {
+  const { deploymentId, phase, activePinned, activeUnpinned, latestFor, atMs, confirmed } = drain;
+  return {
+    version: key.slice(key.lastIndexOf("/") + 1),
+    deploymentId,
+    phase,
+    activePinned,
+    activeUnpinned,
+    latestFor,
+    atMs,
+    confirmed,
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * Registers a version with Restate: a dry run first, so that what Restate refuses or what belongs to somebody else is found
+ * before anything is changed; then the registration; then a look whether new invocations really go there, which a successful
+ * answer does not say (measured: a known deployment is answered 200 and stays what it was).
+ *
+ * A final refusal is noted on the version, where the next plan finds it; everything else is waited for.
+ */
+import type { ActionResult } from "../reconciler/resource-kind.ts";
+import { AdminError, type RestateAdmin, type Registration } from "../restate/admin.ts";
+import type { DeploymentReason, VersionAction } from "./api.ts";
+import {
+  ADMIN_URL_ANNOTATION,
+  DEPLOYMENT_ID_ANNOTATION,
+  REJECTED_ANNOTATION,
+} from "./build/metadata.ts";
+import { tell } from "./events.ts";
+import type { ObservedDeployment, ObserveContext } from "./observe.ts";
+import type { NotedRejection } from "./observed-version.ts";
+import { annotateVersion } from "./patch-version.ts";
+import { isOfAnother, readRoutes, registrationMetadata, type Registrant } from "./registry.ts";
+import { classifyAdminFailure } from "./rejections.ts";
+
+/** How soon the next step is planned after one that changed something. */
+const NEXT_STEP_MS = 500;
+const WAITING_MS = 60_000;
+
+type Register = Extract<VersionAction, { kind: "registerVersion" }>;
+
+/** Registers a version, or makes a registered one the latest again (`force`). Throws `KubeError`. */
+export async function registerVersion(
+  context: ObserveContext,
+  observed: ObservedDeployment,
+  action: Register,
+): Promise<ActionResult> {
+  const { deployment, current, target } = observed;
+  if (target.kind === "refused" || current.url.kind === "refused") return { kind: "superseded" };
+  if (action.version !== current.name) return { kind: "superseded" };
+  const { namespace, name, uid } = deployment.metadata;
+  const { restate } = deployment.spec;
+  const adminUrl = target.target.url;
+  const admin = context.admins.of(adminUrl);
+  const registrant = { kubernetes: await context.kube.clusterUid(), namespace, name };
+  const registration: Registration = {
+    uri: current.url.url,
+    force: action.force,
+    breaking: restate.allowBreaking === "always",
+    metadata: registrationMetadata(registrant, { uid, version: action.version }),
+    ...(restate.useHttp11 == null ? {} : { useHttp11: restate.useHttp11 }),
+  };
+  try {
+    const done = await register(admin, registration, registrant);
+    if (done.kind === "waiting") return waiting(done.reason, done.message, done.requeueAfterMs);
+    await annotateVersion({ kube: context.kube, deployment }, action, {
+      [DEPLOYMENT_ID_ANNOTATION]: done.id,
+      [ADMIN_URL_ANNOTATION]: adminUrl,
+      [REJECTED_ANNOTATION]: null,
+    });
+    const reason = action.force ? "Promoted" : "Registered";
+    const message = `${action.version} as ${done.id}: ${action.because}`;
+    await tell(context.kube, deployment, { type: "Normal", reason, message });
+    return { kind: "done" };
+  } catch (error) {
+    if (!(error instanceof AdminError)) throw error;
+    return refused(context, observed, { action, error });
+  }
+}
+
+type Registered =
+  | { readonly kind: "registered"; readonly id: string }
+  | {
+      readonly kind: "waiting";
+      readonly reason: DeploymentReason;
+      readonly message: string;
+      readonly requeueAfterMs: number;
+    };
+
+async function register(
+  admin: RestateAdmin,
+  registration: Registration,
+  registrant: Registrant,
+): Promise<Registered> {
+  if (!registration.force) {
+    const foreseen = await admin.registerDeployment({ ...registration, dryRun: true });
+    const services = foreseen.services.map(({ name }) => name);
+    const foreign = await foreignHolder(admin, services, registrant);
+    if (foreign !== undefined) return foreign;
+  }
+  const { id, services } = await admin.registerDeployment(registration);
+  const routes = await Promise.all(
+    services.map(async ({ name }) => ({ name, to: await admin.latestDeploymentOf(name) })),
+  );
+  const elsewhere = routes.find(({ to }) => to !== id);
+  if (elsewhere === undefined) return { kind: "registered", id };
+  return {
+    kind: "waiting",
+    reason: "NotLatest",
+    message: `registered as ${id}, but new invocations of ${elsewhere.name} go to ${elsewhere.to ?? "nobody"}`,
+    requeueAfterMs: NEXT_STEP_MS,
+  };
+}
+
+/** A service that a deployment of another resource serves is not to be taken from it. */
+async function foreignHolder(
+  admin: RestateAdmin,
+  services: readonly string[],
+  registrant: Registrant,
+): Promise<Registered | undefined> {
+  const routes = await readRoutes(admin, services);
+  for (const id of new Set(routes.values())) {
+    const holder = await admin.deployment(id);
+    if (holder === undefined || !isOfAnother(holder, registrant)) continue;
+    const service = services.find((name) => routes.get(name) === id) ?? "";
+    return {
+      kind: "waiting",
+      reason: "ForeignDeployment",
+      message: `service ${service} is served by deployment ${id}, which belongs to another RestateDeployment; nothing was registered`,
+      requeueAfterMs: WAITING_MS,
+    };
+  }
+  return undefined;
+}
+
+async function refused(
+  context: ObserveContext,
+  { deployment }: ObservedDeployment,
+  { action, error }: { readonly action: Register; readonly error: AdminError },
+): Promise<ActionResult> {
+  const rejected = classifyAdminFailure(error);
+  const message = `${action.version}: ${rejected.message}`;
+  if (rejected.kind === "waiting") {
+    return waiting(rejected.reason, message, rejected.requeueAfterMs);
+  }
+  const noted: NotedRejection = {
+    generation: deployment.metadata.generation,
+    atMs: Date.now(),
+    message,
+  };
+  await annotateVersion({ kube: context.kube, deployment }, action, {
+    [REJECTED_ANNOTATION]: JSON.stringify(noted),
+  });
+  const { reason } = rejected;
+  await tell(context.kube, deployment, { type: "Warning", reason, message });
+  return waiting(reason, message, NEXT_STEP_MS);
+}
+
+function waiting(reason: DeploymentReason, message: string, requeueAfterMs: number): ActionResult {
+  return { kind: "waiting", outcome: { kind: "waiting", reason, message, requeueAfterMs } };
+}

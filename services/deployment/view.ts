@@ -1,0 +1,42 @@
+/** The resource as the builders of its children see it, and its spec with every default in its place. */
+import type { RestateDeployment, RestateDeploymentSpec } from "../../crds/restate-deployment.ts";
+import { inherited } from "../core/inherit.ts";
+import type { DeploymentView } from "./api.ts";
+
+/** The resource as builders see it. */
+export function deploymentViewOf({ metadata, spec }: RestateDeployment): DeploymentView {
+  return {
+    name: metadata.name,
+    namespace: metadata.namespace,
+    uid: metadata.uid,
+    labels: inherited(metadata.labels),
+    annotations: inherited(metadata.annotations),
+    spec,
+  };
+}
+
+const DRAIN_DELAY_SECONDS = 300;
+const MAX_VERSIONS = 20;
+const DRAIN_TIMEOUT_SECONDS = 3600;
+
+/** What versions are decided by. */
+export function versionSettings(spec: RestateDeploymentSpec) {
+  const { restate, replicas, revisionHistoryLimit, autoscaling } = spec;
+  return {
+    replicas,
+    revisionHistoryLimit,
+    drainDelaySeconds: restate.drainDelaySeconds ?? DRAIN_DELAY_SECONDS,
+    autoscaling: autoscaling !== undefined,
+    maxVersions: restate.maxVersions ?? MAX_VERSIONS,
+  };
+}
+
+/** What a deletion is decided by. */
+export function deletionPolicy({ restate: { deletePolicy, drain } }: RestateDeploymentSpec) {
+  return {
+    deletePolicy: deletePolicy ?? "drain",
+    timeoutSeconds: drain?.timeoutSeconds ?? DRAIN_TIMEOUT_SECONDS,
+    onTimeout: drain?.onTimeout ?? "hold",
+    onUnreachable: drain?.onUnreachable ?? "hold",
+  } as const;
+}
