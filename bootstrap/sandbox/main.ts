@@ -1,12 +1,14 @@
 /**
  * `npm start`: the main job on a fresh machine, on real parts. A Kubernetes with one real node, the operator's images, the
- * operator's chart installed with helm, and a three-node Restate cluster that becomes Ready because a RestateCluster was
- * applied. There is no second way of running: a user's cluster gets the same charts and the same images.
+ * operator's chart installed with helm, a three-node Restate cluster that becomes Ready because a RestateCluster was applied,
+ * and a RestateDeployment that is rolled out and back on it. There is no second way of running: a user's cluster gets the
+ * same charts and the same images.
  */
 import { readFile, mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
+import { buildExampleImage } from "../images/example.ts";
 import { buildOperatorImage } from "../images/operator.ts";
 import { buildRestateImage } from "../images/restate.ts";
 import type { Image } from "../images/dockerfile.ts";
@@ -16,7 +18,8 @@ import { chooseKubeconfig } from "../kubeconfig.ts";
 import { NAMESPACE, installOperator, toolsFor, type Tools } from "./kubernetes-tools.ts";
 import { nextSteps, type Reached } from "./next-steps.ts";
 import { progressLines, type Say } from "./progress.ts";
-import { waitForCluster } from "./wait-for-cluster.ts";
+import { showRollout } from "./rollout.ts";
+import { waitForReady } from "./wait-for-ready.ts";
 
 const EXAMPLE = "restate-example";
 const EXAMPLE_FILE = join(import.meta.dirname, "example-cluster.yaml");
@@ -55,7 +58,12 @@ async function run(options: Options): Promise<void> {
 
 /** The images of the chart and the example, from the sources as they are now. */
 function buildImages(): Promise<readonly Image[]> {
-  return Promise.all([buildRestateImage({ version: RESTATE_VERSION }), buildOperatorImage()]);
+  return Promise.all([
+    buildRestateImage({ version: RESTATE_VERSION }),
+    buildOperatorImage(),
+    buildExampleImage({ version: "v1" }),
+    buildExampleImage({ version: "v2" }),
+  ]);
 }
 
 async function inSandbox(
@@ -63,11 +71,13 @@ async function inSandbox(
   images: Promise<readonly Image[]>,
   say: Say,
 ): Promise<void> {
-  say("building images (operator, restate)");
+  say("building images (operator, restate, greeter)");
   await importAll(cluster, await images, say);
   const tools = toolsFor(cluster);
   await bringUp(tools, say);
-  say(nextSteps(await reach(cluster)));
+  const reached = await reach(cluster);
+  await showRollout({ tools, ingressUrl: reached.exampleIngressUrl, say });
+  say(nextSteps(reached));
 }
 
 async function importAll(cluster: NodeCluster, images: readonly Image[], say: Say): Promise<void> {
@@ -83,7 +93,8 @@ async function bringUp(tools: Tools, say: Say): Promise<void> {
   await installOperator(tools);
   say(`kubectl apply RestateCluster ${EXAMPLE}`);
   await tools.kubectl(["apply", "--filename=-"], await readFile(EXAMPLE_FILE, "utf8"));
-  await waitForCluster(tools, EXAMPLE, { say, timeoutMs: READY_TIMEOUT_MS });
+  const example = { kind: "RestateCluster", name: EXAMPLE } as const;
+  await waitForReady(tools, example, { say, timeoutMs: READY_TIMEOUT_MS });
   const pods = ["get", "pods", `--namespace=${EXAMPLE}`, "--output=wide"];
   say(`RestateCluster ${EXAMPLE} is Ready\n\n${await tools.kubectl(pods)}`);
 }
@@ -126,10 +137,10 @@ function signalled(): Promise<undefined> {
 
 const command = new Command("npm start --")
   .description(
-    "Runs the operator and a three-node Restate cluster on a real Kubernetes, on this machine.",
+    "Runs the operator, a three-node Restate cluster and a service on a real Kubernetes, on this machine.",
   )
   .version(packageJson.version)
-  .option("--once", "stop everything as soon as the cluster is Ready")
+  .option("--once", "stop everything when there is nothing more to show")
   .option("--context <name>", "install into this context of your kubeconfig instead")
   .option("--data <dir>", "folder for the Kubernetes cluster's data", ".data/sandbox")
   .action(run);

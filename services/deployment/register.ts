@@ -5,8 +5,14 @@
  *
  * A final refusal is noted on the version, where the next plan finds it; everything else is waited for.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ActionResult } from "../reconciler/resource-kind.ts";
-import { AdminError, type RestateAdmin, type Registration } from "../restate/admin.ts";
+import {
+  AdminError,
+  type RegisteredDeployment,
+  type Registration,
+  type RestateAdmin,
+} from "../restate/admin.ts";
 import type { DeploymentReason, VersionAction } from "./api.ts";
 import {
   ADMIN_URL_ANNOTATION,
@@ -23,6 +29,9 @@ import { classifyAdminFailure } from "./rejections.ts";
 /** How soon the next step is planned after one that changed something. */
 const NEXT_STEP_MS = 500;
 const WAITING_MS = 60_000;
+/** How often, and how far apart, it is looked where new invocations go. */
+const ROUTE_LOOKS = 8;
+const ROUTE_LOOK_MS = 250;
 
 type Register = Extract<VersionAction, { kind: "registerVersion" }>;
 
@@ -85,18 +94,34 @@ async function register(
     const foreign = await foreignHolder(admin, services, registrant);
     if (foreign !== undefined) return foreign;
   }
-  const { id, services } = await admin.registerDeployment(registration);
-  const routes = await Promise.all(
-    services.map(async ({ name }) => ({ name, to: await admin.latestDeploymentOf(name) })),
-  );
-  const elsewhere = routes.find(({ to }) => to !== id);
+  const deployment = await admin.registerDeployment(registration);
+  const { id } = deployment;
+  const elsewhere = await routedElsewhere(admin, deployment);
   if (elsewhere === undefined) return { kind: "registered", id };
   return {
     kind: "waiting",
     reason: "NotLatest",
-    message: `registered as ${id}, but new invocations of ${elsewhere.name} go to ${elsewhere.to ?? "nobody"}`,
+    message: `registered as ${id}, but new invocations of ${elsewhere.service} go to ${elsewhere.to}`,
     requeueAfterMs: NEXT_STEP_MS,
   };
+}
+
+/**
+ * A service whose new invocations do not go to a deployment that has just been registered. The nodes of a cluster learn of a
+ * registration one after the other, and any of them may answer: they are given a moment.
+ */
+async function routedElsewhere(
+  admin: RestateAdmin,
+  { id, services }: RegisteredDeployment,
+): Promise<{ readonly service: string; readonly to: string } | undefined> {
+  const names = services.map(({ name }) => name);
+  for (let look = 1; ; look += 1) {
+    const routes = await readRoutes(admin, names);
+    const service = names.find((name) => routes.get(name) !== id);
+    if (service === undefined) return undefined;
+    if (look === ROUTE_LOOKS) return { service, to: routes.get(service) ?? "nobody" };
+    await sleep(ROUTE_LOOK_MS);
+  }
 }
 
 /** A service that a deployment of another resource serves is not to be taken from it. */

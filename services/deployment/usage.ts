@@ -22,8 +22,8 @@ export const INVOCATION_USAGE = "InvocationUsage";
 const SHARED_MS = 10_000;
 /** After no answer, the next question waits this long, so that a Restate in trouble is not asked more than a healthy one. */
 const SILENT_MS = 10_000;
-/** A count nobody asked for again is forgotten. */
-const FORGET_MS = 10 * 60_000;
+/** A count that is no longer shared is forgotten, so that nothing is left of a Restate that nobody asks about. */
+const FORGET_MS = SHARED_MS + 5_000;
 
 const NOTHING_KEPT = {
   journalRetention: 0,

@@ -15,7 +15,17 @@ import { nodeFitness } from "../../bootstrap/kubernetes/machine.ts";
 import { startNode, type NodeCluster } from "../../bootstrap/kubernetes/node.ts";
 import { nativeBinary } from "../../bootstrap/restate/server.ts";
 import { NAMESPACE, installOperator, toolsFor } from "../../bootstrap/sandbox/kubernetes-tools.ts";
-import { waitForCluster } from "../../bootstrap/sandbox/wait-for-cluster.ts";
+import {
+  GREETER,
+  answerOf,
+  greet,
+  setImage,
+  startSlowly,
+  untilPhase,
+  versionsOf,
+  type Rollout,
+} from "../../bootstrap/sandbox/rollout.ts";
+import { waitForReady } from "../../bootstrap/sandbox/wait-for-ready.ts";
 import { RestateAdmin } from "../../services/restate/admin.ts";
 import { readAudit } from "../harness/audit.ts";
 import { kubectl, logProgress, testRunDir } from "../harness/kubernetes.ts";
@@ -25,14 +35,17 @@ if (fitness.kind === "unfit") logProgress(`skipped: ${fitness.reason}`);
 
 const EXAMPLE = "restate-example";
 const EXAMPLE_FILE = join(import.meta.dirname, "../../bootstrap/sandbox/example-cluster.yaml");
+const GREETER_FILE = join(import.meta.dirname, "../../bootstrap/sandbox/example-deployment.yaml");
 const READY_TIMEOUT_MS = 4 * 60_000;
 const dir = join(testRunDir(), "operator-node");
 const OPERATOR_USERS = ["restate-operator", "restate-operator-watcher"].map(
   (account) => `system:serviceaccount:${NAMESPACE}:${account}`,
 );
 
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
+
 /** A service that nobody manages: it is registered by hand, as users of a RestateCluster alone do. */
-const GREETER = `
+const GREETER_BY_HAND = `
 apiVersion: v1
 kind: Service
 metadata: {name: greeter, namespace: default}
@@ -70,12 +83,42 @@ async function until(
   }
 }
 
+let rollout: Rollout;
+const RESOURCE = { kind: "RestateDeployment", name: GREETER, namespace: GREETER } as const;
+const ready = () =>
+  waitForReady(rollout.tools, RESOURCE, { say: logProgress, timeoutMs: READY_TIMEOUT_MS });
+const sign = async (name: string): Promise<unknown> => {
+  const answer = await fetch(`${ingressUrl}/Guestbook/book/sign`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(name),
+    signal: AbortSignal.timeout(20_000),
+  });
+  return answer.json();
+};
+const registered = async (): Promise<string[]> => {
+  const admin = new RestateAdmin({ url: adminUrl });
+  try {
+    const uris = (await admin.deployments()).map(({ uri }) => uri ?? "");
+    return uris.filter((uri) => uri.startsWith(`http://${GREETER}-`)).toSorted();
+  } finally {
+    await admin.close();
+  }
+};
+const urlOf = (version: string) => `http://${version}.${GREETER}.svc.cluster.local:9080/`;
+const podsOf = async (version: string): Promise<string> => {
+  const hash = version.slice(GREETER.length + 1);
+  const selector = `--selector=pod-template-hash=${hash}`;
+  return kubectl(cluster, ["get", "pods", `--namespace=${GREETER}`, selector, "--output=name"]);
+};
+
 describe.skipIf(fitness.kind === "unfit")("the operator on a real node", () => {
   beforeAll(async () => {
     const images = Promise.all([
       buildRestateImage({ version: "1.7.12" }),
       buildOperatorImage(),
       buildExampleImage({ version: "v1" }),
+      buildExampleImage({ version: "v2" }),
     ]);
     cluster = await startNode({ dir, log: logProgress });
     for (const { archive } of await images) await cluster.importImage(archive);
@@ -105,8 +148,8 @@ describe.skipIf(fitness.kind === "unfit")("the operator on a real node", () => {
     const startedAtMs = Date.now();
     await kubectl(cluster, ["apply", "--filename=-"], await readFile(EXAMPLE_FILE, "utf8"));
     const wait = { say: logProgress, timeoutMs: READY_TIMEOUT_MS };
-    await waitForCluster(toolsFor(cluster), EXAMPLE, wait);
-    logProgress(`created to Ready: ${((Date.now() - startedAtMs) / 1000).toFixed(1)} s`);
+    await waitForReady(toolsFor(cluster), { kind: "RestateCluster", name: EXAMPLE }, wait);
+    logProgress(`created to Ready: ${seconds(Date.now() - startedAtMs)}`);
     adminUrl = await forwarded(`restate.${EXAMPLE}`, 9070);
     ingressUrl = await forwarded(`restate.${EXAMPLE}`, 8080);
   });
@@ -131,7 +174,7 @@ describe.skipIf(fitness.kind === "unfit")("the operator on a real node", () => {
   });
 
   test("a service registered by hand answers through its ingress", async () => {
-    await kubectl(cluster, ["apply", "--filename=-"], GREETER);
+    await kubectl(cluster, ["apply", "--filename=-"], GREETER_BY_HAND);
     await kubectl(cluster, ["rollout", "status", "deployment/greeter", "--timeout=60s"]);
     const admin = new RestateAdmin({ url: adminUrl });
     const uri = "http://greeter.default.svc.cluster.local:9080";
@@ -166,6 +209,86 @@ describe.skipIf(fitness.kind === "unfit")("the operator on a real node", () => {
         "write status",
       ]),
     );
+  });
+
+  describe("a RestateDeployment with two services", () => {
+    let first: string;
+    let second: string;
+    let slow: string;
+    let slowStartedAtMs: number;
+
+    test("the first version is registered and takes over from what was registered by hand", async () => {
+      rollout = { tools: toolsFor(cluster), ingressUrl, say: logProgress };
+      await kubectl(cluster, ["apply", "--filename=-"], await readFile(GREETER_FILE, "utf8"));
+      await ready();
+      const versions = await versionsOf(rollout.tools);
+      first = versions[0]!.name;
+      expect(versions).toMatchObject([{ name: first, phase: "Latest", replicas: 1 }]);
+      expect(await registered()).toEqual([urlOf(first)]);
+      expect(await greet(rollout)).toBe("Hello Ada, says v1");
+      expect(await sign("Ada")).toEqual(["Ada (v1)"]);
+    });
+
+    test("the second version takes over both services while the first one still works", async () => {
+      slow = await startSlowly(rollout);
+      slowStartedAtMs = Date.now();
+      await setImage(rollout, "restate-greeter:v2");
+      await ready();
+      second = (await versionsOf(rollout.tools))[0]!.name;
+      expect(second).not.toBe(first);
+      expect(await registered()).toEqual([urlOf(first), urlOf(second)].toSorted());
+      expect(await greet(rollout)).toBe("Hello Ada, says v2");
+      expect(await sign("Grace")).toEqual(["Ada (v1)", "Grace (v2)"]);
+      await until("the work of the first version is counted", async () => {
+        const version = (await versionsOf(rollout.tools)).find(({ name }) => name === first);
+        return version?.phase === "Draining" && version.invocations?.pinned === 1;
+      });
+      expect(await podsOf(first)).not.toBe("");
+      const { stdout } = await promisify(execFile)(
+        nativeBinary("restate"),
+        ["kv", "get", "VersionDrain", `${GREETER}/${GREETER}/${first}`],
+        {
+          env: {
+            PATH: process.env["PATH"],
+            HOME: dir,
+            DO_NOT_TRACK: "1",
+            RESTATE_ADMIN_URL: await forwarded(`restate-operator-bootstrap.${NAMESPACE}`, 9070),
+          },
+        },
+      );
+      expect(stdout).toMatch(/draining/);
+    });
+
+    test("what began on the first version ends on it, and then that goes", async () => {
+      expect(await answerOf(rollout, slow)).toBe("Hello Grace, says v1, finished on v1");
+      const answeredAtMs = Date.now();
+      expect(await podsOf(first)).not.toBe("");
+      await untilPhase(rollout, first, "Retained");
+      logProgress(
+        `slow invocation ${seconds(answeredAtMs - slowStartedAtMs)}, its version gone ${seconds(Date.now() - answeredAtMs)} later`,
+      );
+      expect(await registered()).toEqual([urlOf(second)]);
+      await until("its pods are gone", async () => (await podsOf(first)) === "");
+    });
+
+    test("a rollback brings the first version back, under its old name", async () => {
+      await setImage(rollout, "restate-greeter:v1");
+      await ready();
+      const versions = await versionsOf(rollout.tools);
+      expect(versions.find(({ phase }) => phase === "Latest")?.name).toBe(first);
+      expect(await greet(rollout)).toBe("Hello Ada, says v1");
+      expect(await sign("Edsger")).toEqual(["Ada (v1)", "Grace (v2)", "Edsger (v1)"]);
+      await untilPhase(rollout, second, "Retained");
+    });
+
+    test("deleted, it takes back what is registered and leaves nothing", async () => {
+      await kubectl(cluster, ["delete", "restatedeployment", GREETER, `--namespace=${GREETER}`]);
+      expect(await registered()).toEqual([]);
+      await until("its objects are gone", async () => {
+        const args = ["get", "replicasets,services,pods", `--namespace=${GREETER}`];
+        return (await kubectl(cluster, [...args, "--output=name"])).trim() === "";
+      });
+    });
   });
 
   test("a child that is deleted comes back", async () => {

@@ -1,6 +1,7 @@
 /**
- * The service that examples and end-to-end tests deploy. `greet` answers at once; `greetSlowly` is what a rollout has to
- * wait for: it sleeps durably, so it outlives its pod, and it finishes on the version that it started on.
+ * The services that examples and end-to-end tests deploy. `greet` answers at once; `greetSlowly` is what a rollout has to
+ * wait for: it sleeps durably, so it outlives its pod, and it finishes on the version that it started on. The guestbook keeps
+ * what it is told, whichever version it is told it by.
  */
 import * as restate from "@restatedev/restate-sdk";
 import { greeterConfig } from "./config.ts";
@@ -34,4 +35,18 @@ const greeter = restate.service({
   },
 });
 
-await restate.serve({ services: [greeter], port });
+const guestbook = restate.object({
+  name: "Guestbook",
+  handlers: {
+    sign: async (context: restate.ObjectContext, name: string): Promise<string[]> => {
+      const signed = [...((await context.get<string[]>("names")) ?? []), `${name} (${version})`];
+      context.set("names", signed);
+      return signed;
+    },
+  },
+});
+
+// The first process of a container has no default for it, and Restate calls again whatever is cut off.
+process.once("SIGTERM", () => process.exit(0));
+
+await restate.serve({ services: [greeter, guestbook], port });
