@@ -4,13 +4,14 @@
  */
 import { z } from "zod";
 import { adminPath, adminUrl, dnsLabel, dnsSubdomain, onCreate, servicePath } from "./admission.ts";
+import { RestateDeploymentStatus } from "./restate-deployment-status.ts";
+import { PodTemplate, Rollout } from "./rollout.ts";
 import type { CustomResourceKind } from "./resource.ts";
-import { AGE, GROUP, ObjectMeta, conditions, reconciliation } from "./resource.ts";
+import { AGE, GROUP, ObjectMeta } from "./resource.ts";
 import {
   choice,
   flag,
   freeForm,
-  instant,
   int32,
   int64,
   list,
@@ -19,7 +20,6 @@ import {
   rules,
   stringMap,
   text,
-  untyped,
 } from "./schema.ts";
 
 const API_VERSION = "restate.dev/v1beta1";
@@ -30,15 +30,7 @@ const TUNNEL_MODES = ["external", "in-process"] as const;
 const DELETE_POLICIES = ["drain", "force"] as const;
 const DRAIN_TIMEOUT_ACTIONS = ["hold", "force"] as const;
 const ALLOW_BREAKING = ["never", "always"] as const;
-const VERSION_PHASES = [
-  "Pending",
-  "Registering",
-  "Latest",
-  "Draining",
-  "Drained",
-  "Retained",
-  "Rejected",
-] as const;
+const DEPLOYMENT_STRATEGIES = ["RollingUpdate", "Recreate"] as const;
 
 /** Room in the 63 characters of a Service's name for `-` and a version's hash of one character at least. */
 const NAME_LENGTH_MAX = 61;
@@ -119,6 +111,7 @@ const Restate = object("How the deployment is known to Restate.", {
       { minimum: 0 },
     ),
   ),
+  rollout: nullable(Rollout),
   deletePolicy: nullable(
     choice(
       "What deleting this object does to unfinished invocations: `drain` (default) waits for them as `drain` says, `force` abandons them at once.",
@@ -151,18 +144,6 @@ const Knative = object("Options of Knative mode.", {
   maxScale: nullable(int32("Most replicas. Unlimited when absent.", { minimum: 0 })),
   target: nullable(
     int32("Requests at once that a replica should take. Knative's default is 100.", { minimum: 0 }),
-  ),
-});
-
-const PodTemplate = object("The pods of a version.", {
-  metadata: nullable(
-    object("Labels and annotations of the pods.", {
-      annotations: nullable(stringMap("Annotations of the pods.")),
-      labels: nullable(stringMap("Labels of the pods.")),
-    }),
-  ),
-  spec: untyped(
-    "The pods' PodSpec, passed on as it is to the ReplicaSet or, in Knative mode, to the Configuration, where Knative's own fields (timeoutSeconds, containerConcurrency, …) are possible as well.",
   ),
 });
 
@@ -211,6 +192,26 @@ export const RestateDeploymentSpec = object(
         minimum: 0,
       }),
     ),
+    strategy: nullable(
+      object(
+        "As a Deployment has it, and without effect: every version has pods of its own, so no pod is ever replaced by one of another version. See `restate.rollout` for how a version takes over.",
+        {
+          type: nullable(choice("`RollingUpdate` or `Recreate`.", DEPLOYMENT_STRATEGIES)),
+          rollingUpdate: nullable(freeForm("Without effect.")),
+        },
+      ),
+    ),
+    paused: nullable(
+      flag(
+        "Makes and registers no new version while true; versions that serve or drain go on, and so does scaling.",
+      ),
+    ),
+    progressDeadlineSeconds: nullable(
+      int32(
+        "Seconds a new version may stay in one phase before the condition Stalled says so. Defaults to 600.",
+        { minimum: 1 },
+      ),
+    ),
     selector: Selector.optional(),
     template: PodTemplate,
     restate: Restate,
@@ -247,80 +248,6 @@ export const RestateDeploymentSpec = object(
 );
 export type RestateDeploymentSpec = z.infer<typeof RestateDeploymentSpec>;
 
-const Deletion = object("How far the deletion of this object is.", {
-  policy: nullable(text("`drain` or `force`.")),
-  phase: nullable(text("Where the deletion stands, for example `Draining` or `Overdue`.")),
-  startedAt: nullable(instant("When deletion was requested.")),
-  deadline: nullable(instant("When `onTimeout` applies.")),
-  onTimeout: nullable(text("`hold` or `force`.")),
-  message: nullable(text("What the deletion waits for, as a sentence.")),
-  totalPendingInvocations: nullable(int64("Unfinished invocations of all versions.")),
-  pendingInvocations: nullable(
-    list(
-      "Unfinished invocations by version.",
-      object("Unfinished invocations of one version.", {
-        version: text("Name of the version."),
-        deploymentId: nullable(text("Restate's id of the version.")),
-        pinned: nullable(int64("Invocations that have begun on this version.")),
-        unpinned: nullable(int64("Invocations that will begin on this version.")),
-      }),
-    ),
-  ),
-});
-
-const Version = object("One version of the deployment.", {
-  name: text("Name of the version: of its ReplicaSet and its Service."),
-  deploymentId: nullable(text("Restate's id of the version, while it is registered.")),
-  phase: choice("Where the version stands.", VERSION_PHASES),
-  since: instant("When the version came into this phase."),
-  replicas: int32("Pods the version should have."),
-  readyReplicas: int32("Pods of the version that are ready."),
-  invocations: nullable(
-    object("Unfinished invocations of the version, as last counted.", {
-      pinned: int64("Invocations that have begun on this version."),
-      unpinned: int64("Invocations that would begin on this version."),
-    }),
-  ),
-  removeAt: nullable(instant("When the version is scaled to 0 unless work for it arrives.")),
-  reason: nullable(text("Why the version is in this phase, as a sentence.")),
-});
-
-export const RestateDeploymentStatus = object("What the deployment is; written by the operator.", {
-  replicas: int32("Number of pods of the latest version."),
-  desiredReplicas: nullable(
-    int32("Number of pods the latest version should have; in Knative mode, as its revision says."),
-  ),
-  readyReplicas: nullable(int32("Pods of the latest version that are ready.")),
-  availableReplicas: nullable(
-    int32("Pods of the latest version that have been ready for `minReadySeconds`."),
-  ),
-  unavailableReplicas: nullable(int32("Pods of the latest version that are not available.")),
-  observedGeneration: nullable(int64("The generation that this status is about.")),
-  collisionCount: nullable(
-    int32("How often the name of a new version was taken; part of its hash."),
-  ),
-  labelSelector: nullable(text("Selects the pods of the latest version; read by autoscalers.")),
-  deploymentId: nullable(text("Restate's id of the latest version.")),
-  conditions,
-  knative: nullable(
-    object("Knative's objects of the latest version.", {
-      configurationName: nullable(text("Name of the Configuration.")),
-      routeName: nullable(text("Name of the Route.")),
-      url: nullable(text("URL of the Route.")),
-      latestRevision: nullable(text("Name of the latest ready Revision.")),
-    }),
-  ),
-  versions: nullable(
-    list("The versions, newest first.", Version, {
-      "x-kubernetes-list-type": "map",
-      "x-kubernetes-list-map-keys": ["name"],
-    }),
-  ),
-  deletion: nullable(Deletion),
-  reconciliation,
-});
-export type RestateDeploymentStatus = z.infer<typeof RestateDeploymentStatus>;
-
 export const RestateDeployment = z.object({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal(KIND),
@@ -346,11 +273,15 @@ export const RESTATE_DEPLOYMENT = {
   description:
     "Pods of Restate services. Like a Deployment, but each version has its own pods, which stay until Restate has no more work for them.",
   columns: [
-    { name: "Desired", type: "integer", jsonPath: ".status.desiredReplicas" },
-    { name: "Up-To-Date", type: "integer", jsonPath: ".status.replicas" },
-    { name: "Ready", type: "integer", jsonPath: ".status.readyReplicas" },
-    { name: "Available", type: "integer", jsonPath: ".status.availableReplicas" },
+    { name: "Ready", type: "string", jsonPath: '.status.conditions[?(@.type=="Ready")].status' },
+    { name: "Latest", type: "string", jsonPath: ".status.latest" },
+    { name: "Draining", type: "integer", jsonPath: ".status.draining" },
+    { name: "In-flight", type: "integer", jsonPath: ".status.inFlight" },
     AGE,
+    wide("Desired", ".status.desiredReplicas", "integer"),
+    wide("Up-To-Date", ".status.replicas", "integer"),
+    wide("Ready", ".status.readyReplicas", "integer"),
+    wide("Available", ".status.availableReplicas", "integer"),
     wide("Deployment ID", ".status.deploymentId"),
     wide("Containers", ".spec.template.spec.containers[*].name"),
     wide("Images", ".spec.template.spec.containers[*].image"),

@@ -89,6 +89,7 @@ const CHILD_KINDS_OF_CLUSTER: readonly ChildKind[] = [
 
 const CHILD_KINDS_OF_DEPLOYMENT: readonly ChildKind[] = [
   { group: "apps", version: "v1", plural: "replicasets", kind: "ReplicaSet" },
+  { group: "batch", version: "v1", plural: "jobs", kind: "Job" },
   { group: "", version: "v1", plural: "services", kind: "Service" },
 ];
 

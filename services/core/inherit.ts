@@ -15,6 +15,14 @@ const NEVER_INHERITED = new Set([
   "restate.dev/registered-at",
   "restate.dev/deployment",
   "restate.dev/owned-by",
+  "restate.dev/latest",
+  "restate.dev/admin-url",
+  "restate.dev/rejected",
+  "restate.dev/served",
+  "restate.dev/gate-checked",
+  "restate.dev/gate-passed",
+  "restate.dev/promote",
+  "restate.dev/abort",
 ]);
 const APPLY_SET_PREFIX = "applyset.kubernetes.io/";
 

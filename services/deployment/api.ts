@@ -2,10 +2,8 @@
  * RestateDeployment as the operator speaks of it: condition reasons (contract, section 3), what is observed of a version,
  * of its registration and of its drain, the actions a plan can hold, and the views that builders work from. Types only.
  */
-import type {
-  RestateDeploymentSpec,
-  RestateDeploymentStatus,
-} from "../../crds/restate-deployment.ts";
+import type { RestateDeploymentStatus } from "../../crds/restate-deployment-status.ts";
+import type { RestateDeploymentSpec } from "../../crds/restate-deployment.ts";
 import type { ChildAction } from "../core/children.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { TargetPolicy } from "./refused-target.ts";
@@ -24,6 +22,11 @@ export type DeploymentReason =
   | "NotLatest"
   | "ForeignDeployment"
   | "TooManyVersions"
+  | "DeploymentPaused"
+  | "AwaitingPromotion"
+  | "GateNotPassed"
+  | "GateFailed"
+  | "Aborted"
   | "Deleting"
   | "NotServedYet"
   | "FailedReconcile";
@@ -78,10 +81,24 @@ export type VersionRegistration =
       readonly routed: number;
     };
 
-/** Restate refused to register a version, and trying again would not help. */
+/** A version is not to be registered: Restate refused it for good, its gate did, or its user gave it up. */
 export interface Rejection {
+  readonly reason: "AdminCallRejected" | "GateFailed" | "Aborted";
   readonly atMs: number;
   readonly message: string;
+}
+
+/** What a version waits for before it takes over. */
+export type GateKind = "manual" | "http" | "job";
+
+/** How far a version is with its gate. */
+export interface GateView {
+  /** Restate was asked, without consequences, whether it would take the version. */
+  readonly checked: boolean;
+  /** The gate has let it through, or the user has (`restate.dev/promote`). */
+  readonly passed: boolean;
+  /** The Job that decides, once it has been made. */
+  readonly job?: "running" | "complete" | "failed";
 }
 
 /** One version: a ReplicaSet that this resource controls. */
@@ -112,6 +129,10 @@ export interface ObservedVersion {
   readonly hpa?: { readonly upToDate: boolean; readonly deleting: boolean };
   /** Only a rejection of the resource's present generation: another one may allow what this one did not. */
   readonly rejected?: Rejection;
+  /** Whether it has ever been registered. */
+  readonly served?: boolean;
+  /** Looked at only where `spec.restate.rollout` asks for a gate. */
+  readonly gate?: GateView;
 }
 
 /** What a drain last found out about a deployment: the newest reading of its unfinished work. */
@@ -167,6 +188,11 @@ export type VersionAction = Because &
   (
     | { readonly kind: "createVersion"; readonly version: string; readonly replicas: number }
     | ({ readonly kind: "scaleVersion"; readonly replicas: number } & VersionTarget)
+    /** A dry run of the registration: what Restate would refuse is found before the gate is asked. */
+    | ({ readonly kind: "checkVersion" } & VersionTarget)
+    /** Asks the gate of kind `http`; `applyGateJob` makes the Job of kind `job`. */
+    | ({ readonly kind: "askGate" } & VersionTarget)
+    | ({ readonly kind: "applyGateJob" } & VersionTarget)
     /** Dry run, registration, then `GET /services`; `force` makes a known deployment the latest again. */
     | ({ readonly kind: "registerVersion"; readonly force: boolean } & VersionTarget)
     /** Writes what Restate says into `restate.dev/deployment-id` of ReplicaSet and Service. */
@@ -225,7 +251,7 @@ export interface DeploymentConfig {
 
 /** Where a version stands (design, section 4). */
 export type VersionPhase =
-  "Pending" | "Registering" | "Latest" | "Draining" | "Drained" | "Retained" | "Rejected";
+  "Pending" | "Gated" | "Registering" | "Latest" | "Draining" | "Drained" | "Retained" | "Rejected";
 
 type Statuses = NonNullable<RestateDeploymentStatus["versions"]>;
 /** An entry of `status.versions`. */
@@ -256,6 +282,10 @@ export interface VersionsQuestion {
     /** Whether `spec.autoscaling` is there. */
     readonly autoscaling: boolean;
     readonly maxVersions: number;
+    readonly paused: boolean;
+    readonly progressDeadlineSeconds: number;
+    /** Absent: new versions take over as soon as they can. */
+    readonly gate?: GateKind;
   };
   /** `status.versions` as it is. */
   readonly previous: readonly VersionStatus[];
@@ -273,6 +303,8 @@ export interface VersionsPlan {
   readonly outcome: Outcome<DeploymentReason>;
   /** The name of the current version is taken: `status.collisionCount` is to be one more. */
   readonly collided: boolean;
+  /** Why the current version is not getting on, once that takes longer than `spec.progressDeadlineSeconds`. */
+  readonly overdue?: string;
   /** When to look again without an event, whatever the outcome. */
   readonly lookAgainMs?: number;
 }

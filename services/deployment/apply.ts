@@ -14,7 +14,7 @@ import { KubeError } from "../kube/errors.ts";
 import { refTo } from "../kube/kinds.ts";
 import { observedObjectOf } from "../kube/observed.ts";
 import type { ActionResult } from "../reconciler/resource-kind.ts";
-import type { DeploymentAction, VersionTarget } from "./api.ts";
+import type { DeploymentAction } from "./api.ts";
 import { buildHpa } from "./build/horizontal-pod-autoscaler.ts";
 import {
   DEPLOYMENT_ID_ANNOTATION,
@@ -23,10 +23,11 @@ import {
 } from "./build/metadata.ts";
 import { buildReplicaSet } from "./build/replica-set.ts";
 import { tell } from "./events.ts";
+import { applyGateJob, askGate } from "./gate.ts";
 import type { ObservedDeployment, ObserveContext } from "./observe.ts";
 import { annotateVersion, patchVersion, type Site } from "./patch-version.ts";
 import { desiredServices } from "./plan.ts";
-import { registerVersion } from "./register.ts";
+import { checkVersion, registerVersion } from "./register.ts";
 import { isUsed } from "./usage.ts";
 import { count } from "./version-standing.ts";
 import { deploymentViewOf } from "./view.ts";
@@ -47,6 +48,7 @@ export async function applyAction(
 ): Promise<ActionResult> {
   const { deployment } = observed;
   const on = { kube: context.kube, deployment };
+  if (isPatch(action)) return patchVersion(on, action, patchOf(action));
   switch (action.kind) {
     case "addFinalizer":
       return writeFinalizers(context, deployment, (others) => [
@@ -57,26 +59,12 @@ export async function applyAction(
       return writeFinalizers(context, deployment, (others) => others);
     case "createVersion":
       return createVersion(context, observed, action);
-    case "scaleVersion":
-      return patchVersion(on, action, { spec: { replicas: action.replicas } });
-    case "annotateVersion":
-      return annotateVersion(on, action, action.annotations);
-    case "recordDeploymentId":
-      return annotateVersion(on, action, {
-        [DEPLOYMENT_ID_ANNOTATION]: action.deploymentId,
-      });
-    case "forgetDeploymentId":
-      return annotateVersion(on, action, { [DEPLOYMENT_ID_ANNOTATION]: null });
-    case "scheduleRemoval":
-      return annotateVersion(on, action, {
-        [REMOVE_VERSION_AT_ANNOTATION]: timestampOf(action.removeAtMs),
-      });
-    case "unscheduleRemoval":
-      return annotateVersion(on, action, { [REMOVE_VERSION_AT_ANNOTATION]: null });
-    case "markLatest":
-      return label(on, action, "true");
-    case "unmarkLatest":
-      return label(on, action, null);
+    case "checkVersion":
+      return checkVersion(context, observed, action);
+    case "askGate":
+      return askGate(context, observed, action);
+    case "applyGateJob":
+      return applyGateJob(context, observed, action);
     case "registerVersion":
       return registerVersion(context, observed, action);
     case "deregisterVersion":
@@ -151,8 +139,49 @@ async function createVersion(
   return DONE;
 }
 
-function label(on: Site, target: VersionTarget, value: string | null): Promise<ActionResult> {
-  return patchVersion(on, target, { metadata: { labels: { [LATEST_LABEL]: value } } });
+const PATCHES = [
+  "scaleVersion",
+  "annotateVersion",
+  "recordDeploymentId",
+  "forgetDeploymentId",
+  "scheduleRemoval",
+  "unscheduleRemoval",
+  "markLatest",
+  "unmarkLatest",
+] as const;
+/** What is one patch of a version's ReplicaSet. */
+type Patch = Of<(typeof PATCHES)[number]>;
+
+function isPatch(action: DeploymentAction): action is Patch {
+  const kinds: readonly string[] = PATCHES;
+  return kinds.includes(action.kind);
+}
+
+function patchOf(action: Patch): { readonly spec?: object; readonly metadata?: object } {
+  switch (action.kind) {
+    case "scaleVersion":
+      return { spec: { replicas: action.replicas } };
+    case "annotateVersion":
+      return { metadata: { annotations: action.annotations } };
+    case "recordDeploymentId":
+      return annotated(DEPLOYMENT_ID_ANNOTATION, action.deploymentId);
+    case "forgetDeploymentId":
+      return annotated(DEPLOYMENT_ID_ANNOTATION, null);
+    case "scheduleRemoval":
+      return annotated(REMOVE_VERSION_AT_ANNOTATION, timestampOf(action.removeAtMs));
+    case "unscheduleRemoval":
+      return annotated(REMOVE_VERSION_AT_ANNOTATION, null);
+    case "markLatest":
+      return { metadata: { labels: { [LATEST_LABEL]: "true" } } };
+    case "unmarkLatest":
+      return { metadata: { labels: { [LATEST_LABEL]: null } } };
+    default:
+      return assertNever(action);
+  }
+}
+
+function annotated(annotation: string, value: string | null) {
+  return { metadata: { annotations: { [annotation]: value } } };
 }
 
 async function deregisterVersion(

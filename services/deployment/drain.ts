@@ -165,14 +165,15 @@ export function readingOf(drain: DrainState, answer: UsageAnswer): DrainState {
   }
   const { pinned, unpinned, routed, oldest } = answer.usage;
   const counts = { activePinned: pinned, activeUnpinned: unpinned, latestFor: routed };
-  // What is routed here is reported beside: a version that is to go for good waits for work, not for routes.
   if (pinned + unpinned > 0) {
     const since = oldest === undefined ? {} : { oldest };
     return { ...reading("draining"), ...counts, confirmed: false, ...since };
   }
+  // Routed to, it is not drained; but that no work is unfinished is confirmed all the same: a deletion waits for no more.
   const emptySinceMs = drain.emptySinceMs ?? atMs;
   const confirmed = atMs - emptySinceMs >= POLL_MS;
-  return { ...reading("drained"), ...counts, confirmed, emptySinceMs };
+  const phase = routed > 0 ? "draining" : "drained";
+  return { ...reading(phase), ...counts, confirmed, emptySinceMs };
 }
 
 /** Whether the reconciler could decide something else by it (D3). */
@@ -189,8 +190,9 @@ export function saysMore(before: DrainState, now: DrainState): boolean {
 
 /** When to poll next: soon while something moves or a second reading is wanted, rarer the longer nothing does. */
 export function intervalAfter(before: DrainState, now: DrainState): number {
-  if (saysMore(before, now) || (now.phase === "drained" && !now.confirmed)) return POLL_MS;
-  const onlyUnbegun = now.phase === "draining" && now.activePinned === 0;
+  const toBeConfirmed = now.emptySinceMs !== undefined && !now.confirmed;
+  if (saysMore(before, now) || toBeConfirmed) return POLL_MS;
+  const onlyUnbegun = now.activeUnpinned > 0 && now.activePinned === 0;
   const longestMs = onlyUnbegun ? POLL_SCHEDULED_MS : POLL_SLOW_MS;
   return Math.min((now.next?.intervalMs ?? POLL_MS) * SLOWER, longestMs);
 }

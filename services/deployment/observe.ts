@@ -2,7 +2,7 @@
  * What a decision about a RestateDeployment needs to know, read afresh: the resource, the ReplicaSets, Services and
  * autoscalers of its versions, and what each Restate that has a version of it says. Projected and sorted here, at the border.
  */
-import type { V1ReplicaSet } from "@kubernetes/client-node";
+import type { V1Job, V1ReplicaSet } from "@kubernetes/client-node";
 import { RestateCluster } from "../../crds/restate-cluster.ts";
 import { RestateDeployment } from "../../crds/restate-deployment.ts";
 import type { AppliedObjects, ObservedObject } from "../core/children.ts";
@@ -10,11 +10,18 @@ import type { KubeClient } from "../kube/client.ts";
 import { observedObjectsOf } from "../kube/observed.ts";
 import type { AdminPool } from "../restate/admin-pool.ts";
 import { adminTargetOf, type AdminTargetResult } from "./admin-target.ts";
-import type { DeploymentConfig, LostDeployment, ObservedVersion, RegistrationView } from "./api.ts";
+import type {
+  DeploymentConfig,
+  GateView,
+  LostDeployment,
+  ObservedVersion,
+  RegistrationView,
+} from "./api.ts";
 import { OWNED_BY_LABEL } from "./build/metadata.ts";
 import { deploymentUrlOf, type DeploymentUrlResult } from "./deployment-url.ts";
 import {
   controllerOf,
+  hasServed,
   observedVersionOf,
   registeredAt,
   versionObjectOf,
@@ -23,6 +30,7 @@ import {
 import { refusedTarget } from "./refused-target.ts";
 import { readRegistry, type Registry, type RegistrySite } from "./registry.ts";
 import { versionHash, versionName } from "./version-hash.ts";
+import { gateOf } from "./view.ts";
 
 export interface ObserveContext {
   readonly kube: KubeClient;
@@ -106,6 +114,9 @@ export async function observeDeployment(
     observedVersionOf(live, deployment, {
       current: current.name,
       registry: registries.get(objects[index]?.adminUrl ?? ""),
+      ...(around.gateJob === undefined || live.metadata?.name !== current.name
+        ? {}
+        : { gateJob: around.gateJob }),
       hpa: hpas.find(({ ref }) => ref.name === live.metadata?.name),
       applied,
     }),
@@ -201,34 +212,51 @@ async function readClusterOf(
 }
 
 /** What only some situations ask for. */
+interface Around {
+  readonly takenBy?: string;
+  readonly stableNameTaken: boolean;
+  readonly namespaceTerminating: boolean;
+  readonly gateJob?: GateView["job"];
+}
+
 async function readAround(
   kube: KubeClient,
-  { metadata }: RestateDeployment,
+  { metadata, spec }: RestateDeployment,
   seen: {
     readonly current: string;
     readonly own: readonly V1ReplicaSet[];
     readonly services: readonly ObservedObject[];
   },
-): Promise<{ takenBy?: string; stableNameTaken: boolean; namespaceTerminating: boolean }> {
+): Promise<Around> {
   const { namespace, name, uid, deletionTimestamp } = metadata;
   if (deletionTimestamp !== undefined) {
     const live = await kube.get("Namespace", namespace);
     const namespaceTerminating = live?.status?.phase === "Terminating";
     return { stableNameTaken: false, namespaceTerminating };
   }
-  const known = seen.own.some((live) => live.metadata?.name === seen.current);
+  const known = seen.own.find((live) => live.metadata?.name === seen.current);
+  const gated = known !== undefined && gateOf(spec) === "job" && !hasServed(known);
   const stable = seen.services.some(
     ({ ref, controllerUid }) => ref.name === name && controllerUid === uid,
   );
-  const [namesake, service] = await Promise.all([
-    known ? undefined : kube.get("ReplicaSet", seen.current, namespace),
+  const [namesake, service, job] = await Promise.all([
+    known !== undefined ? undefined : kube.get("ReplicaSet", seen.current, namespace),
     stable ? undefined : kube.get("Service", name, namespace),
+    gated ? kube.get("Job", seen.current, namespace) : undefined,
   ]);
   return {
     ...(namesake === undefined ? {} : { takenBy: "a ReplicaSet of somebody else" }),
     stableNameTaken: service !== undefined,
     namespaceTerminating: false,
+    ...(job === undefined ? {} : { gateJob: stateOf(job) }),
   };
+}
+
+function stateOf({ status }: V1Job): "running" | "complete" | "failed" {
+  const is = (type: string) =>
+    (status?.conditions ?? []).some((each) => each.type === type && each.status === "True");
+  if (is("Complete")) return "complete";
+  return is("Failed") ? "failed" : "running";
 }
 
 function registrationOf(seen: {

@@ -10,17 +10,28 @@ import {
 } from "../core/children.ts";
 import { digestOf } from "../core/digest.ts";
 import { adminTargetOf } from "./admin-target.ts";
-import type { DeploymentConfig, ObservedVersion, VersionRegistration } from "./api.ts";
+import type {
+  DeploymentConfig,
+  GateView,
+  ObservedVersion,
+  Rejection,
+  VersionRegistration,
+} from "./api.ts";
 import { buildHpa } from "./build/horizontal-pod-autoscaler.ts";
 import {
+  ABORT_ANNOTATION,
   ADMIN_URL_ANNOTATION,
   ALLOW_PREFIX,
   DEPLOYMENT_ID_ANNOTATION,
+  GATE_CHECKED_ANNOTATION,
+  GATE_PASSED_ANNOTATION,
   LATEST_LABEL,
   POD_TEMPLATE_ANNOTATION,
   POD_TEMPLATE_HASH_LABEL,
+  PROMOTE_ANNOTATION,
   REJECTED_ANNOTATION,
   REMOVE_VERSION_AT_ANNOTATION,
+  SERVED_ANNOTATION,
 } from "./build/metadata.ts";
 import { refusedTarget } from "./refused-target.ts";
 import type { Registry } from "./registry.ts";
@@ -70,6 +81,14 @@ export function controllerOf({ metadata }: V1ReplicaSet): string | undefined {
   return metadata?.ownerReferences?.find(({ controller }) => controller === true)?.uid;
 }
 
+/** Whether a version has ever been registered. */
+export function hasServed({ metadata }: V1ReplicaSet): boolean {
+  const { annotations = {} } = metadata ?? {};
+  return (
+    annotations[SERVED_ANNOTATION] === "true" || annotations[DEPLOYMENT_ID_ANNOTATION] !== undefined
+  );
+}
+
 /** What is to be decided about a version. */
 export function observedVersionOf(
   live: V1ReplicaSet,
@@ -78,6 +97,8 @@ export function observedVersionOf(
     readonly current: string;
     readonly registry: Registry | undefined;
     readonly hpa: ObservedObject | undefined;
+    /** Of the current version, where there is one. */
+    readonly gateJob?: GateView["job"];
     readonly applied: AppliedObjects;
   },
 ): ObservedVersion {
@@ -85,7 +106,7 @@ export function observedVersionOf(
   const { name = "", uid = "", labels = {}, annotations = {} } = metadata ?? {};
   const removeAtMs = Date.parse(annotations[REMOVE_VERSION_AT_ANNOTATION] ?? "");
   const deploymentId = annotations[DEPLOYMENT_ID_ANNOTATION];
-  const rejected = rejectionOf(annotations, deployment.metadata.generation);
+  const rejected = abortedBy(name, deployment) ?? rejectionOf(annotations, deployment);
   const { hpa, applied } = seen;
   return {
     name,
@@ -116,6 +137,14 @@ export function observedVersionOf(
           },
         }),
     ...(rejected === undefined ? {} : { rejected }),
+    served: hasServed(live),
+    gate: {
+      checked: annotations[GATE_CHECKED_ANNOTATION] === "true",
+      passed:
+        annotations[GATE_PASSED_ANNOTATION] === "true" ||
+        deployment.metadata.annotations?.[PROMOTE_ANNOTATION] === name,
+      ...(seen.gateJob === undefined ? {} : { job: seen.gateJob }),
+    },
   };
 }
 
@@ -134,14 +163,21 @@ function isHpaUpToDate(
   );
 }
 
+/** The user's own word on a version. */
+function abortedBy(name: string, { metadata }: RestateDeployment): Rejection | undefined {
+  if (metadata.annotations?.[ABORT_ANNOTATION] !== name) return undefined;
+  const message = `${name} was given up by the annotation ${ABORT_ANNOTATION}`;
+  return { reason: "Aborted", atMs: 0, message };
+}
+
 /** A refusal that was noted for the present generation. */
 function rejectionOf(
   annotations: Readonly<Record<string, string>>,
-  generation: number,
-): ObservedVersion["rejected"] {
+  { metadata }: RestateDeployment,
+): Rejection | undefined {
   const noted = parseRejection(annotations[REJECTED_ANNOTATION]);
-  return noted?.generation === generation
-    ? { atMs: noted.atMs, message: noted.message }
+  return noted?.generation === metadata.generation
+    ? { reason: "AdminCallRejected", atMs: noted.atMs, message: noted.message }
     : undefined;
 }
 

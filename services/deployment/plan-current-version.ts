@@ -11,6 +11,7 @@ import type {
   VersionPhase,
   VersionsQuestion,
 } from "./api.ts";
+import { planGate } from "./plan-gate.ts";
 import { NEXT_STEP_MS, removeHpa, scale, target, unschedule } from "./plan-older-version.ts";
 import { count, delayMs } from "./version-standing.ts";
 
@@ -29,6 +30,7 @@ export interface CurrentPlan {
   readonly ready: ReadyClaim;
   readonly outcome: Outcome<DeploymentReason>;
   readonly collided?: true;
+  readonly overdue?: string;
   readonly lookAgainMs?: number;
 }
 
@@ -53,6 +55,7 @@ export function planCurrentVersion(question: VersionsQuestion): CurrentPlan {
 
 /** V9: beyond the limit nothing is made until an older version has gone. */
 function planCreation({ current, versions, spec }: VersionsQuestion): CurrentPlan {
+  if (spec.paused) return pending(paused(current.name, "made"));
   const needed = versions.filter((version) => !version.deleting && !isRetained(version));
   const limit = spec.maxVersions;
   if (needed.length >= limit) {
@@ -75,6 +78,11 @@ export function isRetained(version: ObservedVersion): boolean {
   return specReplicas === 0 && statusReplicas === 0 && !registered;
 }
 
+/** As with a Deployment: nothing new while `spec.paused` is true. */
+function paused(name: string, done: string): Verdict {
+  return waiting("DeploymentPaused", `spec.paused is true; ${name} is ${done} when it is not`);
+}
+
 function planExisting(question: VersionsQuestion, version: ObservedVersion): CurrentPlan {
   const { spec, reports, nowMs } = question;
   const { registration } = version;
@@ -92,6 +100,8 @@ function planExisting(question: VersionsQuestion, version: ObservedVersion): Cur
       : [scale(version, replicas, becauseOfScale(spec.replicas, replicas))]),
   ];
   const verdict = verdictOf(question, version, { isLatest, replicas });
+  const phase = phaseOf(version, { isLatest, replicas, gated: verdict.gated === true });
+  const progress = progressOf(question, { name: version.name, phase, verdict });
   const last =
     verdict.register === undefined
       ? planRecord(version)
@@ -102,13 +112,28 @@ function planExisting(question: VersionsQuestion, version: ObservedVersion): Cur
   return {
     first,
     last,
-    phase: phaseOf(version, { isLatest, replicas }),
+    phase,
     reason: verdict.ready.message,
     isLatest,
     ready: verdict.ready,
     outcome: verdict.outcome,
+    ...progress,
     ...(graceEndsMs > nowMs ? { lookAgainMs: graceEndsMs - nowMs } : {}),
   };
+}
+
+/** Whether a version has been in one phase for too long, or when that will be so. */
+function progressOf(
+  { previous, spec, nowMs }: VersionsQuestion,
+  at: { readonly name: string; readonly phase: VersionPhase; readonly verdict: Verdict },
+): Pick<CurrentPlan, "overdue" | "lookAgainMs"> {
+  const { name, phase, verdict } = at;
+  const before = previous.find((entry) => entry.name === name && entry.phase === phase);
+  if (verdict.outcome.kind !== "waiting" || before === undefined) return {};
+  const endsMs = Date.parse(before.since) + delayMs(spec.progressDeadlineSeconds);
+  if (endsMs > nowMs) return { lookAgainMs: endsMs - nowMs };
+  const overdue = `${name} has been ${phase} for more than ${spec.progressDeadlineSeconds} s (spec.progressDeadlineSeconds): ${verdict.ready.message}`;
+  return { overdue };
 }
 
 /**
@@ -133,7 +158,7 @@ function replicasOf(
 function becauseOfScale(asked: number, replicas: number): string {
   if (replicas === asked) return `${count(asked, "replica")} asked for`;
   return replicas === 0
-    ? "Restate refused it, and nothing can run on it"
+    ? "it is not to be registered, and nothing can run on it"
     : "it needs a pod to be registered";
 }
 
@@ -158,8 +183,12 @@ interface Facts {
   readonly replicas: number;
 }
 
-function phaseOf(version: ObservedVersion, { isLatest, replicas }: Facts): VersionPhase {
+function phaseOf(
+  version: ObservedVersion,
+  { isLatest, replicas, gated }: Facts & { readonly gated: boolean },
+): VersionPhase {
   if (isLatest) return "Latest";
+  if (gated) return "Gated";
   if (version.rejected !== undefined) return "Rejected";
   if (version.registration.kind === "unknown" && version.labelledLatest) return "Latest";
   return podProblem(version, replicas) === undefined ? "Registering" : "Pending";
@@ -167,14 +196,13 @@ function phaseOf(version: ObservedVersion, { isLatest, replicas }: Facts): Versi
 
 /** The first thing that is missing for Ready, and the registration if that is it. */
 function verdictOf(
-  { registration }: VersionsQuestion,
+  { registration, spec }: VersionsQuestion,
   version: ObservedVersion,
   { isLatest, replicas }: Facts,
-): Verdict & { readonly register?: VersionAction } {
+): Verdict & { readonly register?: VersionAction; readonly gated?: true } {
   const { rejected } = version;
   if (rejected !== undefined && !isLatest) {
-    const { message } = rejected;
-    const reason = "AdminCallRejected";
+    const { reason, message } = rejected;
     return {
       ready: { status: "False", reason, message },
       outcome: { kind: "stalled", reason, message },
@@ -201,7 +229,21 @@ function verdictOf(
     const message = `service ${held.service} is served by deployment ${held.deploymentId}, which is not of this RestateDeployment; nothing is registered over it`;
     return waiting("ForeignDeployment", message);
   }
+  if (spec.paused) return paused(version.name, "registered");
   const force = version.registration.kind === "registered";
+  const gate = force ? undefined : planGate(version, spec.gate);
+  if (gate !== undefined) {
+    const { reason, message, requeueAfterMs, action } = gate;
+    if (reason === "GateFailed") {
+      const ready = { status: "False", reason, message } as const;
+      return { ready, outcome: { kind: "stalled", reason, message }, gated: true };
+    }
+    return {
+      ...waiting(reason, message, requeueAfterMs),
+      gated: true,
+      ...(action === undefined ? {} : { register: action }),
+    };
+  }
   const because = force
     ? "it is registered, but Restate sends new invocations to another version"
     : "its pods are available and Restate does not have it";

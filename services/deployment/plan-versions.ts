@@ -71,6 +71,7 @@ export function planVersions(asked: VersionsQuestion): VersionsPlan {
     ready: current.ready,
     outcome: outcomeOf(current, lookAgainMs),
     collided: current.collided === true,
+    ...(current.overdue === undefined ? {} : { overdue: current.overdue }),
     ...(lookAgainMs === undefined ? {} : { lookAgainMs }),
   };
 }

@@ -91,7 +91,15 @@ function planLife(question: DeploymentQuestion): Part {
   const { ready, outcome, collided, lookAgainMs } = decided;
   const write = statusOf(
     deployment,
-    { ready, outcome, versions: decided.versions, current: currentVersion(observed), collided },
+    {
+      ready,
+      outcome,
+      versions: decided.versions,
+      current: currentVersion(observed),
+      latest: decided.latest,
+      overdue: decided.overdue,
+      collided,
+    },
     nowMs,
   );
   const { actions, last } = orderedActions(
@@ -111,10 +119,15 @@ function planLife(question: DeploymentQuestion): Part {
   };
 }
 
-/** Registration can wait or fail for reasons of others, so it comes after everything else. */
+/** What can wait or fail for reasons of others. */
+const UNCERTAIN = new Set(["registerVersion", "checkVersion", "askGate", "applyGateJob"]);
+
+/** Registration and gates come after everything else. */
 function orderedActions(actions: readonly DeploymentAction[]) {
-  const last = actions.filter(({ kind }) => kind === "registerVersion");
-  return { actions: actions.filter(({ kind }) => kind !== "registerVersion"), last };
+  return {
+    actions: actions.filter(({ kind }) => !UNCERTAIN.has(kind)),
+    last: actions.filter(({ kind }) => UNCERTAIN.has(kind)),
+  };
 }
 
 /** A version's drain is told which Restate to ask. */

@@ -48,6 +48,12 @@ function stepOf(action: DeploymentAction): string {
       return `remove ReplicaSet ${action.version}`;
     case "annotateVersion":
       return `annotate ReplicaSet ${action.version}`;
+    case "checkVersion":
+      return `dry-run registration of ${action.version}`;
+    case "askGate":
+      return `ask gate of ${action.version}`;
+    case "applyGateJob":
+      return `create Job ${action.version}`;
     case "registerVersion":
       return `register version ${action.version}`;
     case "recordDeploymentId":

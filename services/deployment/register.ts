@@ -13,11 +13,13 @@ import {
   type Registration,
   type RestateAdmin,
 } from "../restate/admin.ts";
-import type { DeploymentReason, VersionAction } from "./api.ts";
+import type { DeploymentReason, VersionAction, VersionTarget } from "./api.ts";
 import {
   ADMIN_URL_ANNOTATION,
   DEPLOYMENT_ID_ANNOTATION,
+  GATE_CHECKED_ANNOTATION,
   REJECTED_ANNOTATION,
+  SERVED_ANNOTATION,
 } from "./build/metadata.ts";
 import { tell } from "./events.ts";
 import type { ObservedDeployment, ObserveContext } from "./observe.ts";
@@ -41,27 +43,17 @@ export async function registerVersion(
   observed: ObservedDeployment,
   action: Register,
 ): Promise<ActionResult> {
-  const { deployment, current, target } = observed;
-  if (target.kind === "refused" || current.url.kind === "refused") return { kind: "superseded" };
-  if (action.version !== current.name) return { kind: "superseded" };
-  const { namespace, name, uid } = deployment.metadata;
-  const { restate } = deployment.spec;
-  const adminUrl = target.target.url;
-  const admin = context.admins.of(adminUrl);
-  const registrant = { kubernetes: await context.kube.clusterUid(), namespace, name };
-  const registration: Registration = {
-    uri: current.url.url,
-    force: action.force,
-    breaking: restate.allowBreaking === "always",
-    metadata: registrationMetadata(registrant, { uid, version: action.version }),
-    ...(restate.useHttp11 == null ? {} : { useHttp11: restate.useHttp11 }),
-  };
+  const { deployment } = observed;
+  const prepared = await prepare(context, observed, action);
+  if (prepared === undefined) return { kind: "superseded" };
+  const { adminUrl } = prepared;
   try {
-    const done = await register(admin, registration, registrant);
+    const done = await register(prepared);
     if (done.kind === "waiting") return waiting(done.reason, done.message, done.requeueAfterMs);
     await annotateVersion({ kube: context.kube, deployment }, action, {
       [DEPLOYMENT_ID_ANNOTATION]: done.id,
       [ADMIN_URL_ANNOTATION]: adminUrl,
+      [SERVED_ANNOTATION]: "true",
       [REJECTED_ANNOTATION]: null,
     });
     const reason = action.force ? "Promoted" : "Registered";
@@ -74,24 +66,87 @@ export async function registerVersion(
   }
 }
 
-type Registered =
-  | { readonly kind: "registered"; readonly id: string }
-  | {
-      readonly kind: "waiting";
-      readonly reason: DeploymentReason;
-      readonly message: string;
-      readonly requeueAfterMs: number;
-    };
+/** The dry run alone, for a version that has a gate to pass before it is registered. Throws `KubeError`. */
+export async function checkVersion(
+  context: ObserveContext,
+  observed: ObservedDeployment,
+  action: VersionTarget,
+): Promise<ActionResult> {
+  const { deployment } = observed;
+  const prepared = await prepare(context, observed, { ...action, force: false });
+  if (prepared === undefined) return { kind: "superseded" };
+  try {
+    const foreign = await foresee(prepared);
+    if (foreign !== undefined) {
+      return waiting(foreign.reason, foreign.message, foreign.requeueAfterMs);
+    }
+    await annotateVersion({ kube: context.kube, deployment }, action, {
+      [GATE_CHECKED_ANNOTATION]: "true",
+    });
+    return { kind: "done" };
+  } catch (error) {
+    if (!(error instanceof AdminError)) throw error;
+    return refused(context, observed, { action, error });
+  }
+}
 
-async function register(
-  admin: RestateAdmin,
-  registration: Registration,
-  registrant: Registrant,
-): Promise<Registered> {
+/** A registration, and where it goes. */
+interface Prepared {
+  readonly admin: RestateAdmin;
+  readonly adminUrl: string;
+  readonly registration: Registration;
+  readonly registrant: Registrant;
+}
+
+async function prepare(
+  { admins, kube }: ObserveContext,
+  { deployment, current, target }: ObservedDeployment,
+  { version, force }: Pick<Register, "version" | "force">,
+): Promise<Prepared | undefined> {
+  if (target.kind === "refused" || current.url.kind === "refused") return undefined;
+  if (version !== current.name) return undefined;
+  const { namespace, name, uid } = deployment.metadata;
+  const { restate } = deployment.spec;
+  const adminUrl = target.target.url;
+  const registrant = { kubernetes: await kube.clusterUid(), namespace, name };
+  return {
+    admin: admins.of(adminUrl),
+    adminUrl,
+    registrant,
+    registration: {
+      uri: current.url.url,
+      force,
+      breaking: restate.allowBreaking === "always",
+      metadata: registrationMetadata(registrant, { uid, version }),
+      ...(restate.useHttp11 == null ? {} : { useHttp11: restate.useHttp11 }),
+    },
+  };
+}
+
+interface Obstacle {
+  readonly kind: "waiting";
+  readonly reason: DeploymentReason;
+  readonly message: string;
+  readonly requeueAfterMs: number;
+}
+
+type Registered = { readonly kind: "registered"; readonly id: string } | Obstacle;
+
+/** What a dry run finds in the way. */
+async function foresee({
+  admin,
+  registration,
+  registrant,
+}: Prepared): Promise<Obstacle | undefined> {
+  const foreseen = await admin.registerDeployment({ ...registration, force: false, dryRun: true });
+  const services = foreseen.services.map(({ name }) => name);
+  return foreignHolder(admin, services, registrant);
+}
+
+async function register(prepared: Prepared): Promise<Registered> {
+  const { admin, registration } = prepared;
   if (!registration.force) {
-    const foreseen = await admin.registerDeployment({ ...registration, dryRun: true });
-    const services = foreseen.services.map(({ name }) => name);
-    const foreign = await foreignHolder(admin, services, registrant);
+    const foreign = await foresee(prepared);
     if (foreign !== undefined) return foreign;
   }
   const deployment = await admin.registerDeployment(registration);
@@ -129,7 +184,7 @@ async function foreignHolder(
   admin: RestateAdmin,
   services: readonly string[],
   registrant: Registrant,
-): Promise<Registered | undefined> {
+): Promise<Obstacle | undefined> {
   const routes = await readRoutes(admin, services);
   for (const id of new Set(routes.values())) {
     const holder = await admin.deployment(id);
@@ -148,7 +203,7 @@ async function foreignHolder(
 async function refused(
   context: ObserveContext,
   { deployment }: ObservedDeployment,
-  { action, error }: { readonly action: Register; readonly error: AdminError },
+  { action, error }: { readonly action: VersionTarget; readonly error: AdminError },
 ): Promise<ActionResult> {
   const rejected = classifyAdminFailure(error);
   const message = `${action.version}: ${rejected.message}`;

@@ -27,6 +27,10 @@ export interface StatusClaim {
   readonly current: ObservedVersion | undefined;
   /** The name of the current version is taken: another is made next time. */
   readonly collided: boolean;
+  /** Name of the version that serves, where that was decided. */
+  readonly latest?: string;
+  /** Why the current version is not getting on. */
+  readonly overdue?: string | undefined;
   readonly deletion?: DeletionStatus;
 }
 
@@ -54,6 +58,9 @@ export function statusOf(
     collisionCount: collisions === 0 ? (before?.collisionCount ?? undefined) : collisions,
     labelSelector: selector ?? undefined,
     deploymentId: deploymentId ?? undefined,
+    latest: versions.some(({ phase }) => phase === "Latest") ? claim.latest : undefined,
+    draining: drainingOf(versions).length,
+    inFlight: unfinishedOf(drainingOf(versions)),
     versions: [...versions],
     conditions: conditionsOf(deployment, claim, nowMs),
     ...(deletion === undefined ? {} : { deletion }),
@@ -99,8 +106,9 @@ function conditionsOf(
 ): Condition[] {
   const { ready, outcome } = claim;
   const observed = status?.conditions ?? [];
-  const stalled = outcome.kind === "stalled";
-  const { reason, message } = ready;
+  const stalled = outcome.kind === "stalled" || claim.overdue !== undefined;
+  const { message } = claim.overdue === undefined ? ready : { message: claim.overdue };
+  const reason = claim.overdue === undefined ? ready.reason : "ProgressDeadlineExceeded";
   const claims: ConditionClaim[] = [
     { type: "Ready", ...ready },
     {
@@ -115,12 +123,20 @@ function conditionsOf(
   return claims.map((each) => conditionOf(each, observed, nowMs));
 }
 
-function drainingClaim(versions: readonly VersionStatus[]): ConditionClaim {
-  const draining = versions.filter(({ phase }) => phase === "Draining");
-  const unfinished = draining.reduce(
+function drainingOf(versions: readonly VersionStatus[]): readonly VersionStatus[] {
+  return versions.filter(({ phase }) => phase === "Draining");
+}
+
+function unfinishedOf(versions: readonly VersionStatus[]): number {
+  return versions.reduce(
     (sum, { invocations }) => sum + (invocations?.pinned ?? 0) + (invocations?.unpinned ?? 0),
     0,
   );
+}
+
+function drainingClaim(versions: readonly VersionStatus[]): ConditionClaim {
+  const draining = drainingOf(versions);
+  const unfinished = unfinishedOf(draining);
   return draining.length === 0
     ? {
         type: "Draining",

@@ -29,6 +29,12 @@ const ACCESS_KEPT_MS = 60_000;
 /** Objects asked for per page of a list. */
 const LIST_PAGE_SIZE = 500;
 
+/**
+ * By default the API server looks for fields it does not know, to warn of them; nobody would read the warnings, and they are
+ * a quarter of what a write costs it (measured). What it does with such fields is the same: it drops them.
+ */
+const UNCHECKED = { fieldValidation: "Ignore" } as const;
+
 const METADATA_LIST =
   "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
@@ -121,7 +127,7 @@ export class KubeClient {
     const answer = await this.#send({
       method: HttpMethod.PATCH,
       path: objectPath(ref),
-      query: { fieldManager, force: "true" },
+      query: { fieldManager, force: "true", ...UNCHECKED },
       headers: { "content-type": "application/apply-patch+yaml" },
       body: manifest,
       title: `apply ${titleOf(ref)}`,
@@ -135,7 +141,7 @@ export class KubeClient {
     const answer = await this.#send({
       method: HttpMethod.PATCH,
       path: objectPath(ref) + suffix,
-      query: { fieldManager: "restate-operator" },
+      query: { fieldManager: "restate-operator", ...UNCHECKED },
       headers: { "content-type": "application/merge-patch+json" },
       body: patch.body,
       title: `patch ${patch.subresource === undefined ? "" : `${patch.subresource} of `}${titleOf(ref)}`,

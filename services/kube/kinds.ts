@@ -5,6 +5,7 @@
 import type {
   CoreV1Event,
   V1ConfigMap,
+  V1Job,
   V1Namespace,
   V1NetworkPolicy,
   V1PersistentVolumeClaim,
@@ -37,6 +38,7 @@ const KINDS = {
     plural: "horizontalpodautoscalers",
     namespaced: true,
   },
+  Job: { apiVersion: "batch/v1", plural: "jobs", namespaced: true },
   Namespace: { apiVersion: "v1", plural: "namespaces", namespaced: false },
   NetworkPolicy: {
     apiVersion: "networking.k8s.io/v1",
@@ -76,6 +78,7 @@ export interface KindTypes {
   readonly CustomResourceDefinition: object;
   readonly Event: CoreV1Event;
   readonly HorizontalPodAutoscaler: V2HorizontalPodAutoscaler;
+  readonly Job: V1Job;
   readonly Namespace: V1Namespace;
   readonly NetworkPolicy: V1NetworkPolicy;
   readonly PersistentVolumeClaim: V1PersistentVolumeClaim;

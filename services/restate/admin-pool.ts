@@ -3,8 +3,9 @@
  * come from users.
  */
 import type { LookupFunction } from "node:net";
+import type { Dispatcher } from "undici";
+import { RestateAdmin, agentOf } from "./admin.ts";
 import type { Dial } from "./dial.ts";
-import { RestateAdmin } from "./admin.ts";
 
 /** Clients kept; the one that was not used for longest goes. */
 const CLIENTS_MAX = 256;
@@ -19,9 +20,12 @@ export interface AdminPoolOptions {
 export class AdminPool {
   readonly #options: AdminPoolOptions;
   readonly #clients = new Map<string, RestateAdmin>();
+  /** Connects as the clients do, for requests that are not about an admin API. */
+  readonly dispatcher: Dispatcher;
 
   constructor(options: AdminPoolOptions) {
     this.#options = options;
+    this.dispatcher = agentOf(options);
   }
 
   /** The client for a URL (without a slash at its end). */

@@ -69,15 +69,7 @@ export class RestateAdmin {
 
   constructor(options: AdminOptions) {
     this.#options = options;
-    const { dial, lookup } = options;
-    this.#agent = new Agent({
-      connectTimeout: CONNECT_TIMEOUT_MS,
-      ...(dial !== undefined
-        ? { connect: connectorOf(dial) }
-        : lookup === undefined
-          ? {}
-          : { connect: { lookup } }),
-    });
+    this.#agent = agentOf(options);
   }
 
   /** Rows of an SQL query over the server's own tables. */
@@ -190,6 +182,16 @@ export class RestateAdmin {
       throw new AdminError(0, printable(`${method} ${path} got no answer: ${said}`));
     }
   }
+}
+
+/** Connections as the options have it. */
+export function agentOf({ dial, lookup }: Pick<AdminOptions, "dial" | "lookup">): Agent {
+  const connect =
+    dial !== undefined ? connectorOf(dial) : lookup === undefined ? undefined : { lookup };
+  return new Agent({
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    ...(connect === undefined ? {} : { connect }),
+  });
 }
 
 interface Answer {

@@ -32,7 +32,7 @@ beforeAll(async () => {
   objects = new Objects(cluster);
   await objects.apply("Namespace", { apiVersion: "v1", metadata: { name: NAMESPACE } });
   const dir = join(testRunDir(), "deployment");
-  world = await PodWorld.start({ dir, objects, namespace: NAMESPACE });
+  world = await PodWorld.start({ dir, objects, namespaces: [NAMESPACE] });
   operator = await startTestOperator({
     cluster,
     dir: join(dir, "operator"),
@@ -41,8 +41,6 @@ beforeAll(async () => {
       ADMIN_URL_ALLOWED_HOSTS: new URL(world.adminUrl).host,
     },
   });
-  const { host, port } = new URL(world.adminUrl);
-  world.proxy.route(host, { port: Number(port) });
 }, START_TIMEOUT_MS);
 
 afterAll(async () => {

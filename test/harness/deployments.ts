@@ -118,3 +118,29 @@ export async function untilPhase(
   const status = await untilStatus(objects, key, { what, is: (each) => find(each) !== undefined });
   return find(status)!;
 }
+
+/** URL under which Restate knows a version. */
+export function urlOfVersion({ namespace }: Key, version: string): string {
+  return `http://${version}.${namespace}.svc.cluster.local:9080/`;
+}
+
+/** Events about a RestateDeployment with this reason, as their messages, oldest first. */
+export async function eventsOf(
+  objects: Objects,
+  { namespace, name }: Key,
+  reason: string,
+): Promise<string[]> {
+  const events = (await objects.list("Event", namespace)) as unknown as EventObject[];
+  return events
+    .filter((event) => (event.regarding ?? event.involvedObject)?.name === name)
+    .filter((event) => event.reason === reason)
+    .map(({ message, note }) => message ?? note ?? "");
+}
+
+type EventObject = {
+  readonly reason?: string;
+  readonly message?: string;
+  readonly note?: string;
+  readonly regarding?: { readonly name?: string };
+  readonly involvedObject?: { readonly name?: string };
+};

@@ -31,6 +31,7 @@ const COLLECTIONS = {
   ConfigMap: "/api/v1/namespaces/*/configmaps",
   Event: "/api/v1/namespaces/*/events",
   HorizontalPodAutoscaler: "/apis/autoscaling/v2/namespaces/*/horizontalpodautoscalers",
+  Job: "/apis/batch/v1/namespaces/*/jobs",
   Namespace: "/api/v1/namespaces",
   NetworkPolicy: "/apis/networking.k8s.io/v1/namespaces/*/networkpolicies",
   PersistentVolumeClaim: "/api/v1/namespaces/*/persistentvolumeclaims",

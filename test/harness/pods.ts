@@ -5,7 +5,7 @@
  */
 import { createServer, type Http2Server } from "node:http2";
 import { join } from "node:path";
-import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer, type AddressInfo, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as restate from "@restatedev/restate-sdk";
 import { request } from "undici";
@@ -25,9 +25,12 @@ export type Image = Parameters<typeof restate.createEndpointHandler>[0]["service
 export type PodWorldOptions = {
   readonly dir: string;
   readonly objects: Objects;
-  /** Namespace of the RestateDeployments. */
-  readonly namespace: string;
+  /** Namespaces of the RestateDeployments. */
+  readonly namespaces: readonly string[];
 };
+
+/** How the admin API answers: as it does, not at all (502, as a Service without pods behind a proxy), or never. */
+export type AdminAnswers = "answers" | "is down" | "hangs";
 
 /** Where the versions of a namespace run, and the Restate that calls them. */
 export class PodWorld {
@@ -36,16 +39,23 @@ export class PodWorld {
   readonly #restate: RestateServer;
   readonly #options: PodWorldOptions;
   readonly #endpoints = new Map<string, { server: Http2Server; port: number }>();
+  readonly #silence: Server;
   readonly #stopping = new AbortController();
   readonly #synced: Promise<void>;
   /** Awakeables of invocations that hold, by the name they were given. */
   readonly #held = new Map<string, string>();
 
-  private constructor(options: PodWorldOptions, proxy: ClusterProxy, server: RestateServer) {
+  private constructor(
+    options: PodWorldOptions,
+    parts: { proxy: ClusterProxy; server: RestateServer; silence: Server },
+  ) {
+    const { proxy, server, silence } = parts;
     this.#options = options;
     this.proxy = proxy;
     this.#restate = server;
+    this.#silence = silence;
     this.admin = new RestateAdmin({ url: server.adminUrl });
+    this.admins(new URL(server.adminUrl).host, "answers");
     this.#synced = this.#keepRouting();
   }
 
@@ -56,7 +66,11 @@ export class PodWorld {
       name: "target",
       env: { RESTATE_WORKER__INVOKER__HTTP_PROXY: `http://${proxy.address}` },
     });
-    return new PodWorld(options, proxy, server);
+    const silence = createTcpServer((socket) => socket.on("error", () => socket.destroy()));
+    await new Promise<void>((resolve) => {
+      silence.listen(0, "127.0.0.1", resolve);
+    });
+    return new PodWorld(options, { proxy, server, silence });
   }
 
   get adminUrl(): string {
@@ -67,11 +81,23 @@ export class PodWorld {
     return this.#restate.ingressUrl;
   }
 
-  /** From now on the admin API of this RestateCluster is that of the real server; or nobody's. */
-  serveCluster(name: string, serves = true): void {
-    const port = Number(new URL(this.adminUrl).port);
-    const authority = `restate.${name}.svc.cluster.local:${ADMIN_PORT}`;
-    this.proxy.route(authority, serves ? { port } : undefined);
+  /** What the operator finds at the admin API that it knows by this `host:port`. */
+  admins(authority: string, how: AdminAnswers): void {
+    const port =
+      how === "hangs"
+        ? (this.#silence.address() as AddressInfo).port
+        : Number(new URL(this.adminUrl).port);
+    this.proxy.route(authority, how === "is down" ? undefined : { port });
+  }
+
+  /** The same for RestateDeployments that register by `url`. */
+  adminByUrl(how: AdminAnswers): void {
+    this.admins(new URL(this.adminUrl).host, how);
+  }
+
+  /** The same for those that register by `cluster`. */
+  adminOfCluster(name: string, how: AdminAnswers): void {
+    this.admins(`restate.${name}.svc.cluster.local:${ADMIN_PORT}`, how);
   }
 
   /** What pods of this image serve. */
@@ -141,6 +167,7 @@ export class PodWorld {
     await this.admin.close();
     await this.#restate.stop();
     await this.proxy.close();
+    this.#silence.close();
     for (const { server } of this.#endpoints.values()) server.close();
   }
 
@@ -157,13 +184,15 @@ export class PodWorld {
   }
 
   async #route(routed: Set<string>): Promise<void> {
-    const { objects, namespace } = this.#options;
+    const { objects, namespaces } = this.#options;
     const wanted = new Map<string, number>();
-    for (const set of await objects.list("ReplicaSet", namespace)) {
-      const { spec, status } = set as unknown as ReplicaSet;
-      const port = this.#endpoints.get(spec.template.spec.containers[0].image)?.port;
-      if (port === undefined || (status.readyReplicas ?? 0) === 0) continue;
-      wanted.set(`${set.metadata.name}.${namespace}.svc.cluster.local:${SERVICE_PORT}`, port);
+    for (const namespace of namespaces) {
+      for (const set of await objects.list("ReplicaSet", namespace)) {
+        const { spec, status } = set as unknown as ReplicaSet;
+        const port = this.#endpoints.get(spec.template.spec.containers[0].image)?.port;
+        if (port === undefined || (status.readyReplicas ?? 0) === 0) continue;
+        wanted.set(`${set.metadata.name}.${namespace}.svc.cluster.local:${SERVICE_PORT}`, port);
+      }
     }
     for (const authority of routed) {
       if (!wanted.has(authority)) this.proxy.route(authority, undefined);

@@ -5,6 +5,7 @@
  */
 import type {
   DrainReport,
+  GateKind,
   ObservedVersion,
   RegistrationView,
   VersionAction,
@@ -36,6 +37,8 @@ export interface ReplicaSet {
   latest: boolean;
   hpa: { upToDate: boolean; deleting: boolean } | undefined;
   rejected: { generation: number; atMs: number; message: string } | undefined;
+  served: boolean;
+  gate: { checked: boolean; passed: boolean };
   deleting: boolean;
   /** Somebody else took its pods: not the operator's doing, until it is healed. */
   tampered: boolean;
@@ -88,6 +91,9 @@ export class World {
     autoscaling: false,
     allowBreaking: false,
     maxVersions: MAX_VERSIONS,
+    paused: false,
+    progressDeadlineSeconds: 600,
+    gate: undefined as GateKind | undefined,
   };
   policy: DeletionQuestion["policy"] = {
     deletePolicy: "drain",
@@ -243,16 +249,26 @@ export class World {
             },
       ...(set.hpa === undefined ? {} : { hpa: { ...set.hpa } }),
       ...(set.rejected?.generation === this.generation
-        ? { rejected: { atMs: set.rejected.atMs, message: set.rejected.message } }
+        ? {
+            rejected: {
+              reason: "AdminCallRejected",
+              atMs: set.rejected.atMs,
+              message: set.rejected.message,
+            },
+          }
         : {}),
+      served: set.served,
+      gate: { ...set.gate },
     };
   }
 
   versionsQuestion(): VersionsQuestion {
+    const { gate, ...others } = this.spec;
+    const settings = gate === undefined ? others : { ...others, gate };
     return {
       ...this.observe(),
       current: { name: this.currentName },
-      spec: this.spec,
+      spec: settings,
       previous: this.status,
       nowMs: this.nowMs,
     };
@@ -352,6 +368,10 @@ export class World {
       case "unmarkLatest":
         set.latest = false;
         break;
+      case "checkVersion":
+      case "askGate":
+        this.#pass(set, action.kind);
+        break;
       case "scheduleRemoval":
         set.removeAtMs = action.removeAtMs;
         break;
@@ -366,6 +386,21 @@ export class World {
         break;
       default:
     }
+  }
+
+  #pass(set: ReplicaSet, kind: "checkVersion" | "askGate"): void {
+    if (this.outage) throw new StepFailed("no answer");
+    if (kind === "checkVersion") {
+      if (isBreaking(set.image) && !this.spec.allowBreaking) {
+        set.rejected = { generation: this.generation, atMs: this.nowMs, message: "META0006" };
+        return;
+      }
+      set.gate.checked = true;
+      return;
+    }
+    if (!set.gate.checked) this.#violated(`G1 the gate of ${set.name} is asked too early`);
+    if (this.random() < 0.5) throw new StepFailed("the gate is closed");
+    set.gate.passed = true;
   }
 
   #create(name: string, replicas: number): void {
@@ -386,6 +421,8 @@ export class World {
       latest: false,
       hpa: undefined,
       rejected: undefined,
+      served: false,
+      gate: { checked: false, passed: false },
       deleting: false,
       tampered: false,
     });
@@ -462,6 +499,9 @@ export class World {
     if (services.some((service) => this.latestOf(service)?.foreign === true)) {
       throw new StepFailed("ForeignDeployment");
     }
+    if (this.spec.gate !== undefined && !set.served && !set.gate.passed && !action.force) {
+      this.#violated(`G1 ${set.name} is registered past its gate`);
+    }
     const known = this.deploymentOf(set.name);
     if (known !== undefined) {
       if (action.force) known.revision = this.#next();
@@ -474,6 +514,7 @@ export class World {
     // The process can die between the two writes.
     if (this.random() < 0.2) throw new StepFailed("killed");
     set.deploymentId = this.deploymentOf(set.name)?.id;
+    set.served = true;
   }
 
   #deregister(action: Extract<VersionAction, { kind: "deregisterVersion" }>): void {

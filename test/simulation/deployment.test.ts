@@ -41,6 +41,7 @@ class Simulation {
       drainDelaySeconds: this.pick([0, 30, 60, 300]),
       autoscaling: this.chance(0.3),
       maxVersions: this.pick([2, 3, 6]),
+      gate: this.pick([undefined, undefined, "manual", "http"]),
     };
     this.world.policy = {
       deletePolicy: this.chance(0.7) ? "drain" : "force",
@@ -132,11 +133,19 @@ class Simulation {
     else if (roll < 0.8) spec.autoscaling = !spec.autoscaling;
     else if (roll < 0.85) spec.allowBreaking = !spec.allowBreaking;
     else if (roll < 0.9) spec.drainDelaySeconds = this.pick([0, 30, 60, 300]);
+    else if (roll < 0.92) spec.paused = !spec.paused;
+    else if (roll < 0.94) this.promote();
     else if (this.#deletions) {
       world.deletedAtMs ??= world.nowMs;
       world.namespaceTerminating ||= this.chance(0.2);
       world.clusterGone ||= this.chance(0.1);
     }
+  }
+
+  /** The user's word on the version that waits. */
+  promote(): void {
+    const set = this.world.sets.get(this.world.currentName);
+    if (set !== undefined) set.gate.passed = true;
   }
 
   /** Somebody who is neither the user nor the operator. */
@@ -309,6 +318,9 @@ class Simulation {
       world.generation += 1;
     }
     world.spec.allowBreaking = true;
+    world.spec.paused = false;
+    // Nobody comes to promote it.
+    if (world.spec.gate === "manual") world.spec.gate = "http";
     world.generation += 1;
   }
 

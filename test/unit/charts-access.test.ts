@@ -75,6 +75,7 @@ describe("permissions", () => {
           ["serviceaccounts", "statefulsets.apps", "poddisruptionbudgets.policy"],
         ),
         ...each(["get", "list", "create", "patch"], ["services"]),
+        ...each(["get", "create"], ["jobs.batch"]),
         ...each(["get", "list", "create", "patch", "delete"], ["replicasets.apps"]),
         ...each(
           ["list", "create", "patch", "delete"],

@@ -372,7 +372,13 @@ describe("the current version", () => {
     ],
     [
       "refused by Restate: says so, and keeps its pods for a while",
-      { versions: [pending({ rejected: { atMs: NOW_MS - 1_000, message: "META0006" } })] },
+      {
+        versions: [
+          pending({
+            rejected: { reason: "AdminCallRejected", atMs: NOW_MS - 1_000, message: "META0006" },
+          }),
+        ],
+      },
       {
         actions: [],
         ready: { status: "False", reason: "AdminCallRejected", message: "META0006" },
@@ -382,14 +388,20 @@ describe("the current version", () => {
     ],
     [
       "refused by Restate: gives its pods back",
-      { versions: [pending({ rejected: { atMs: NOW_MS - 300_000, message: "META0006" } })] },
+      {
+        versions: [
+          pending({
+            rejected: { reason: "AdminCallRejected", atMs: NOW_MS - 300_000, message: "META0006" },
+          }),
+        ],
+      },
       {
         actions: [
           {
             kind: "scaleVersion",
             ...V2,
             replicas: 0,
-            because: "Restate refused it, and nothing can run on it",
+            because: "it is not to be registered, and nothing can run on it",
           },
         ],
       },
@@ -400,7 +412,7 @@ describe("the current version", () => {
         versions: [
           theCurrent({
             registration: registered("v2", 0),
-            rejected: { atMs: 0, message: "META0006" },
+            rejected: { reason: "AdminCallRejected", atMs: 0, message: "META0006" },
           }),
         ],
       },

@@ -109,6 +109,8 @@ export function aQuestion(
       drainDelaySeconds: 300,
       autoscaling: false,
       maxVersions: 20,
+      paused: false,
+      progressDeadlineSeconds: 600,
       ...sample.spec,
     },
   };

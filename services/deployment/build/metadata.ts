@@ -16,6 +16,16 @@ export const DEPLOYMENT_ID_ANNOTATION = "restate.dev/deployment-id";
 export const REMOVE_VERSION_AT_ANNOTATION = "restate.dev/remove-version-at";
 /** Admin API of the Restate that a version was registered with: it is drained there, wherever the next one registers. */
 export const ADMIN_URL_ANNOTATION = "restate.dev/admin-url";
+/** On a version: it has been registered once, so a rollback to it passes every gate. */
+export const SERVED_ANNOTATION = "restate.dev/served";
+/** On a version: a dry run of its registration succeeded. */
+export const GATE_CHECKED_ANNOTATION = "restate.dev/gate-checked";
+/** On a version: its gate has let it through. */
+export const GATE_PASSED_ANNOTATION = "restate.dev/gate-passed";
+/** On the resource, by its user: the name of a version whose gate is to open, whatever it says. */
+export const PROMOTE_ANNOTATION = "restate.dev/promote";
+/** On the resource, by its user: the name of a version that is given up. */
+export const ABORT_ANNOTATION = "restate.dev/abort";
 /** A refusal by Restate: when, for which generation, and in which words. */
 export const REJECTED_ANNOTATION = "restate.dev/rejected";
 

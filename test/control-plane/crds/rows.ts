@@ -202,6 +202,8 @@ const CLUSTERS: readonly CreateRow[] = [
   }),
 ];
 
+const gated = (gate: Json): Manifest => restate({ rollout: { strategy: "gated", gate } });
+
 const DEPLOYMENTS: readonly CreateRow[] = [
   ...rows("deployment", undefined, {
     smallest: deployment(),
@@ -279,6 +281,40 @@ const DEPLOYMENTS: readonly CreateRow[] = [
   }),
   ...rows("deployment", "spec.knative.tag: Too long", {
     "tag of 62 characters": deployment({ knative: { tag: "a".repeat(62) } }),
+  }),
+  ...rows("rollout", undefined, {
+    "gated without a gate": restate({ rollout: { strategy: "gated" } }),
+    manual: gated({ manual: {} }),
+    http: gated({ http: { url: "http://check.default.svc/ready", timeoutSeconds: 5 } }),
+    job: gated({ job: { template: { spec: { containers: [{ any: "thing" }] } } } }),
+    "as a Deployment has it": deployment({
+      strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: "25%", maxUnavailable: 0 } },
+      paused: true,
+      progressDeadlineSeconds: 600,
+    }),
+  }),
+  ...rows("rollout", "spec.restate.rollout.gate must have exactly one of manual, http and job", {
+    "no gate at all": gated({}),
+    "two gates": gated({ manual: {}, http: { url: "http://check" } }),
+  }),
+  ...rows("rollout", "spec.restate.rollout.gate needs spec.restate.rollout.strategy gated", {
+    "a gate nobody asks": restate({ rollout: { gate: { manual: {} } } }),
+    immediate: restate({ rollout: { strategy: "immediate", gate: { manual: {} } } }),
+  }),
+  ...rows("rollout", "spec.restate.rollout.gate.http.url must be http:// or https://", {
+    "another protocol": gated({ http: { url: "file:///etc/passwd" } }),
+  }),
+  ...rows("rollout", "spec.restate.rollout.gate.http.url must not be a link-local", {
+    "a metadata service": gated({ http: { url: "http://169.254.169.254/latest" } }),
+  }),
+  ...rows("rollout", 'supported values: "immediate", "gated"', {
+    "unknown strategy": restate({ rollout: { strategy: "canary" } }),
+  }),
+  ...rows("deployment", 'supported values: "RollingUpdate", "Recreate"', {
+    "unknown strategy": deployment({ strategy: { type: "BlueGreen" } }),
+  }),
+  ...rows("deployment", "spec.progressDeadlineSeconds: Invalid value: 0", {
+    "a deadline of no time": deployment({ progressDeadlineSeconds: 0 }),
   }),
   ...rows("register", undefined, {
     cluster: register({ cluster: "restate-test" }),
