@@ -135,6 +135,25 @@ export interface ObservedVersion {
   readonly gate?: GateView;
 }
 
+/** What is to happen to unfinished work of an older version whose time is over. */
+export type RemedyAction = "alert" | "pauseAndMove" | "cancel" | "kill";
+
+export interface RemedyOrder {
+  readonly action: RemedyAction;
+  /** When its time is over. */
+  readonly atMs: number;
+}
+
+/** What came of an order that is due. */
+export interface RemedyProgress {
+  /** Invocations that were moved or have ended. */
+  readonly done: number;
+  /** Invocations that are still unfinished. */
+  readonly remaining: number;
+  /** What is in the way, as a sentence. */
+  readonly message?: string;
+}
+
 /** What a drain last found out about a deployment: the newest reading of its unfinished work. */
 export interface DrainReport {
   /** Name of the version; of a version without pods and objects, the one it was registered for. */
@@ -152,6 +171,8 @@ export interface DrainReport {
   readonly atMs: number;
   /** Whether two readings at least 10 s apart, the newest among them, agree that no invocation is unfinished. */
   readonly confirmed: boolean;
+  /** What it was told to do about work that is not finished in time; `progress`: once that time is over. */
+  readonly remedy?: RemedyOrder & { readonly progress?: RemedyProgress };
 }
 
 /** A deployment that is registered for this resource while the version it belongs to does not exist (any more). */
@@ -200,7 +221,13 @@ export type VersionAction = Because &
     | ({ readonly kind: "forgetDeploymentId" } & VersionTarget)
     | ({ readonly kind: "markLatest" } & VersionTarget)
     | ({ readonly kind: "unmarkLatest" } & VersionTarget)
-    | { readonly kind: "startDrain"; readonly version: string; readonly deploymentId: string }
+    /** Also where a drain is under way: it goes on by this order. */
+    | {
+        readonly kind: "startDrain";
+        readonly version: string;
+        readonly deploymentId: string;
+        readonly remedy?: RemedyOrder;
+      }
     | { readonly kind: "cancelDrain"; readonly version: string }
     | ({ readonly kind: "scheduleRemoval"; readonly removeAtMs: number } & VersionTarget)
     | ({ readonly kind: "unscheduleRemoval" } & VersionTarget)
@@ -286,6 +313,8 @@ export interface VersionsQuestion {
     readonly progressDeadlineSeconds: number;
     /** Absent: new versions take over as soon as they can. */
     readonly gate?: GateKind;
+    /** Absent: older versions may have unfinished work for ever. */
+    readonly remedy?: { readonly action: RemedyAction; readonly maxAgeSeconds: number };
   };
   /** `status.versions` as it is. */
   readonly previous: readonly VersionStatus[];

@@ -5,16 +5,16 @@
  */
 import { RESTATE_DEPLOYMENT, type RestateDeployment } from "../../crds/restate-deployment.ts";
 import { assertNever } from "../core/assert-never.ts";
-import { fingerprintOf, keyOf, refOf } from "../core/children.ts";
+import { fingerprintOf, keyOf, refOf, type AppliedObject } from "../core/children.ts";
 import { timestampOf } from "../core/conditions.ts";
 import { digestOf } from "../core/digest.ts";
 import type { AnyManifest } from "../core/manifest.ts";
-import { titleOf, type ObjectRef } from "../core/resource.ts";
+import type { ObjectRef } from "../core/resource.ts";
 import { KubeError } from "../kube/errors.ts";
 import { refTo } from "../kube/kinds.ts";
 import { observedObjectOf } from "../kube/observed.ts";
 import type { ActionResult } from "../reconciler/resource-kind.ts";
-import type { DeploymentAction } from "./api.ts";
+import type { DeploymentAction, DeploymentReason } from "./api.ts";
 import { buildHpa } from "./build/horizontal-pod-autoscaler.ts";
 import {
   DEPLOYMENT_ID_ANNOTATION,
@@ -26,17 +26,22 @@ import { tell } from "./events.ts";
 import { applyGateJob, askGate } from "./gate.ts";
 import type { ObservedDeployment, ObserveContext } from "./observe.ts";
 import { annotateVersion, patchVersion, type Site } from "./patch-version.ts";
-import { desiredServices } from "./plan.ts";
+import { FOREIGN, desiredServices } from "./plan.ts";
 import { checkVersion, registerVersion } from "./register.ts";
 import { isUsed } from "./usage.ts";
-import { count } from "./version-standing.ts";
 import { deploymentViewOf } from "./view.ts";
 
 /** Field manager of everything the operator applies (contract, section 1). */
 const FIELD_MANAGER = "restate-operator";
 
+/** How soon it is looked at what a creation has met. */
+const AGAIN_MS = 500;
+
 const DONE: ActionResult = { kind: "done" };
 const SUPERSEDED: ActionResult = { kind: "superseded" };
+
+/** What to remember of objects that were applied. */
+type Applied = Readonly<Record<string, AppliedObject>>;
 
 type Of<Kind extends DeploymentAction["kind"]> = Extract<DeploymentAction, { kind: Kind }>;
 
@@ -84,7 +89,7 @@ export async function applyAction(
     case "removeHpa":
       return removeHpa(context, observed, action);
     case "applyObject":
-      return applyService(context, observed, action);
+      return applyPlannedService(context, observed, action);
     case "removeObject":
       await context.kube.remove(action.target, { uid: action.uid });
       return { kind: "done", applied: { [keyOf(action.target)]: null } };
@@ -116,27 +121,41 @@ async function writeFinalizers(
   return DONE;
 }
 
-/** Made, never applied: what exists under this name already is somebody's, and the next plan looks whose. */
+/**
+ * Makes a version's ReplicaSet, and the Services that lead to it. The ReplicaSet is made, never applied: what exists under its
+ * name already is somebody's, and the next plan looks whose.
+ */
 async function createVersion(
   context: ObserveContext,
-  { deployment, current }: ObservedDeployment,
+  observed: ObservedDeployment,
   { version, replicas }: Of<"createVersion">,
 ): Promise<ActionResult> {
+  const { deployment, current, versions, objects } = observed;
   if (version !== current.name) return SUPERSEDED;
   const { name, hash } = current;
   const manifest = buildReplicaSet(deploymentViewOf(deployment), {
     version: { name, hash },
     replicas,
   });
+  let uid: string;
   try {
-    await context.kube.create(manifest);
+    uid = (await context.kube.create(manifest)).metadata?.uid ?? "";
   } catch (error) {
-    if (error instanceof KubeError && error.status === 409) return SUPERSEDED;
-    throw error;
+    if (!(error instanceof KubeError) || error.status !== 409) throw error;
+    return waiting("HashCollision", `a ReplicaSet ${name} exists already`);
   }
-  const message = `${version} with ${count(replicas, "replica")}`;
-  await tell(context.kube, deployment, { type: "Normal", reason: "VersionCreated", message });
-  return DONE;
+  const made = { name, uid, hash, annotations: {} };
+  const latest = versions.find(({ labelledLatest }) => labelledLatest)?.name ?? name;
+  const services = desiredServices(
+    { deployment, versions: [{ name, deleting: false }], objects: [made] },
+    latest,
+  );
+  let applied: Applied = {};
+  for (const service of services) {
+    const owners = [deployment.metadata.uid, uid, ...objects.map((each) => each.uid)];
+    applied = { ...applied, ...(await applyService(context, deployment, { service, owners })) };
+  }
+  return { kind: "advanced", applied };
 }
 
 const PATCHES = [
@@ -229,7 +248,7 @@ async function applyHpa(
   const manifest = buildHpa(deploymentViewOf(deployment), { name: version });
   if (manifest === undefined) return SUPERSEDED;
   try {
-    return await applyManifest(context, manifest);
+    return { kind: "done", applied: await applyManifest(context, manifest) };
   } catch (error) {
     if (!(error instanceof KubeError) || error.retryable) throw error;
     const message = `${version}: spec.autoscaling: ${error.message}`;
@@ -250,43 +269,53 @@ async function removeHpa(
   return { kind: "done", applied: { [keyOf(hpa.ref)]: null } };
 }
 
-async function applyService(
+async function applyPlannedService(
   context: ObserveContext,
   observed: ObservedDeployment,
   { target, manifest: digest }: Of<"applyObject">,
 ): Promise<ActionResult> {
-  const candidates = observed.versions.flatMap(({ name }) => desiredServices(observed, name));
-  const manifest = candidates.find(
-    (each) => keyOf(refOf(each)) === keyOf(target) && digestOf(each) === digest,
-  );
-  if (manifest === undefined) return SUPERSEDED;
-  await refuseForeign(context, observed, target);
-  return applyManifest(context, manifest);
+  const { deployment, versions, objects } = observed;
+  const service = versions
+    .flatMap(({ name }) => desiredServices(observed, name))
+    .find((each) => keyOf(refOf(each)) === keyOf(target) && digestOf(each) === digest);
+  if (service === undefined) return SUPERSEDED;
+  const owners = [deployment.metadata.uid, ...objects.map(({ uid }) => uid)];
+  return { kind: "done", applied: await applyService(context, deployment, { service, owners }) };
 }
 
-/** A Service of this name that is neither the resource's nor one of its versions' is somebody's. */
-async function refuseForeign(
-  { kube }: ObserveContext,
-  { deployment, objects }: ObservedDeployment,
-  target: ObjectRef,
-): Promise<void> {
-  const live = await kube.get("Service", target.name, target.namespace);
-  if (live === undefined) return;
-  const owners = new Set([deployment.metadata.uid, ...objects.map(({ uid }) => uid)]);
+/** Applies a Service, unless there is one of its name that is neither the resource's nor one of its versions'. */
+async function applyService(
+  context: ObserveContext,
+  deployment: RestateDeployment,
+  { service, owners }: { readonly service: AnyManifest; readonly owners: readonly string[] },
+): Promise<Applied> {
+  const ref = refOf(service);
+  // Names of versions have a hash in them: nobody else has one by chance.
+  const live =
+    ref.name === deployment.metadata.name
+      ? await context.kube.get("Service", ref.name, ref.namespace)
+      : undefined;
+  if (live === undefined) return applyManifest(context, service);
   const controller = observedObjectOf("Service", live).controllerUid;
-  if (controller !== undefined && owners.has(controller)) return;
-  throw new Error(`${titleOf(target)} belongs to somebody else: remove or rename it`);
+  if (controller !== undefined && owners.includes(controller)) {
+    return applyManifest(context, service);
+  }
+  const message = `Service ${ref.name} belongs to somebody else, so no Service always leads to the latest version`;
+  const reason = "StableServiceNameTaken";
+  await tell(context.kube, deployment, { type: "Warning", reason, message });
+  return { [keyOf(ref)]: { manifest: digestOf(service), live: FOREIGN } };
 }
 
-async function applyManifest(
-  { kube }: ObserveContext,
-  manifest: AnyManifest,
-): Promise<ActionResult> {
+async function applyManifest({ kube }: ObserveContext, manifest: AnyManifest): Promise<Applied> {
   const ref = refOf(manifest);
   const live = await kube.apply(manifest, FIELD_MANAGER);
   const fingerprint = fingerprintOf(observedObjectOf(ref.kind, live), manifest);
+  return { [keyOf(ref)]: { manifest: digestOf(manifest), live: fingerprint } };
+}
+
+function waiting(reason: DeploymentReason, message: string): ActionResult {
   return {
-    kind: "done",
-    applied: { [keyOf(ref)]: { manifest: digestOf(manifest), live: fingerprint } },
+    kind: "waiting",
+    outcome: { kind: "waiting", reason, message, requeueAfterMs: AGAIN_MS },
   };
 }

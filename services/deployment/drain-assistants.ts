@@ -25,9 +25,9 @@ export const DRAINS: Assistants<DeploymentAction, DrainReport> = {
   },
   start(ctx, action) {
     if (action.kind !== "startDrain") return;
-    const { version, deploymentId, adminUrl } = action;
+    const { version, deploymentId, adminUrl, remedy } = action;
     drainOf(ctx, version).begin(
-      { deploymentId, adminUrl },
+      { deploymentId, adminUrl, ...(remedy === undefined ? {} : { remedy }) },
       rpc.sendOpts({ name: `start drain of ${version}` }),
     );
   },

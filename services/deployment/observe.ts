@@ -54,8 +54,6 @@ export interface ObservedDeployment {
   readonly hpas: readonly ObservedObject[];
   /** Admin API of the Restate that has, or would have, each version; by the version's name. */
   readonly adminUrls: Readonly<Record<string, string>>;
-  /** Somebody else has a Service of the resource's own name. */
-  readonly stableNameTaken: boolean;
   readonly namespaceTerminating: boolean;
   /** The RestateCluster it registers with is gone. */
   readonly clusterGone: boolean;
@@ -84,19 +82,15 @@ export async function observeDeployment(
   const { kube, config } = context;
   const { namespace, name } = key;
   const query = { namespace, labels: { [OWNED_BY_LABEL]: name } };
-  const [deployment, replicaSets, serviceList, hpaList] = await Promise.all([
+  const [deployment, replicaSets] = await Promise.all([
     readDeployment(kube, namespace, name),
     kube.list({ kind: "ReplicaSet", ...query }),
-    kube.list({ kind: "Service", ...query }),
-    kube.list({ kind: "HorizontalPodAutoscaler", ...query }),
   ]);
   if (deployment === undefined) return undefined;
   const { metadata, spec } = deployment;
   const own = replicaSets
     .filter((live) => controllerOf(live) === metadata.uid)
     .toSorted((a, b) => ((a.metadata?.name ?? "") < (b.metadata?.name ?? "") ? -1 : 1));
-  const services = observedObjectsOf("Service", serviceList);
-  const hpas = observedObjectsOf("HorizontalPodAutoscaler", hpaList);
   const current = currentOf(deployment, config);
   const target = targetOf(deployment, config);
   const adminUrl = target.kind === "target" ? target.target.url : undefined;
@@ -105,11 +99,15 @@ export async function observeDeployment(
     const where = isCurrent ? undefined : registeredAt(live, config);
     return versionObjectOf(live, where ?? adminUrl);
   });
-  const [registries, cluster, around] = await Promise.all([
+  const [registries, cluster, around, services, hpas] = await Promise.all([
     readRegistries(context, deployment, [adminUrl, ...objects.map((each) => each.adminUrl)]),
     readClusterOf(kube, deployment),
-    readAround(kube, deployment, { current: current.name, own, services }),
+    readAround(kube, deployment, { current: current.name, own }),
+    // There is nothing that a Service could lead to before there is a version, and no older one to scale before a second.
+    own.length === 0 ? [] : kube.list({ kind: "Service", ...query }),
+    own.length < 2 ? [] : kube.list({ kind: "HorizontalPodAutoscaler", ...query }),
   ]);
+  const observedHpas = observedObjectsOf("HorizontalPodAutoscaler", hpas);
   const versions = own.map((live, index) =>
     observedVersionOf(live, deployment, {
       current: current.name,
@@ -117,7 +115,7 @@ export async function observeDeployment(
       ...(around.gateJob === undefined || live.metadata?.name !== current.name
         ? {}
         : { gateJob: around.gateJob }),
-      hpa: hpas.find(({ ref }) => ref.name === live.metadata?.name),
+      hpa: observedHpas.find(({ ref }) => ref.name === live.metadata?.name),
       applied,
     }),
   );
@@ -128,10 +126,9 @@ export async function observeDeployment(
     versions,
     objects,
     registration: registrationOf({ deployment, current, target, cluster, registries, versions }),
-    services,
-    hpas,
+    services: observedObjectsOf("Service", services),
+    hpas: observedHpas,
     adminUrls: adminUrlsOf(objects, registries),
-    stableNameTaken: around.stableNameTaken,
     namespaceTerminating: around.namespaceTerminating,
     clusterGone:
       spec.restate.register.cluster !== undefined &&
@@ -214,40 +211,32 @@ async function readClusterOf(
 /** What only some situations ask for. */
 interface Around {
   readonly takenBy?: string;
-  readonly stableNameTaken: boolean;
   readonly namespaceTerminating: boolean;
   readonly gateJob?: GateView["job"];
 }
 
 async function readAround(
   kube: KubeClient,
-  { metadata, spec }: RestateDeployment,
-  seen: {
-    readonly current: string;
-    readonly own: readonly V1ReplicaSet[];
-    readonly services: readonly ObservedObject[];
-  },
+  { metadata, spec, status }: RestateDeployment,
+  seen: { readonly current: string; readonly own: readonly V1ReplicaSet[] },
 ): Promise<Around> {
-  const { namespace, name, uid, deletionTimestamp } = metadata;
+  const { namespace, deletionTimestamp } = metadata;
   if (deletionTimestamp !== undefined) {
     const live = await kube.get("Namespace", namespace);
-    const namespaceTerminating = live?.status?.phase === "Terminating";
-    return { stableNameTaken: false, namespaceTerminating };
+    return { namespaceTerminating: live?.status?.phase === "Terminating" };
   }
   const known = seen.own.find((live) => live.metadata?.name === seen.current);
   const gated = known !== undefined && gateOf(spec) === "job" && !hasServed(known);
-  const stable = seen.services.some(
-    ({ ref, controllerUid }) => ref.name === name && controllerUid === uid,
-  );
-  const [namesake, service, job] = await Promise.all([
-    known !== undefined ? undefined : kube.get("ReplicaSet", seen.current, namespace),
-    stable ? undefined : kube.get("Service", name, namespace),
+  // Looked at only after a creation has met it.
+  const ready = status?.conditions?.find(({ type }) => type === "Ready");
+  const met = known === undefined && ready?.reason === "HashCollision";
+  const [namesake, job] = await Promise.all([
+    met ? kube.get("ReplicaSet", seen.current, namespace) : undefined,
     gated ? kube.get("Job", seen.current, namespace) : undefined,
   ]);
   return {
-    ...(namesake === undefined ? {} : { takenBy: "a ReplicaSet of somebody else" }),
-    stableNameTaken: service !== undefined,
     namespaceTerminating: false,
+    ...(namesake === undefined ? {} : { takenBy: "a ReplicaSet of somebody else" }),
     ...(job === undefined ? {} : { gateJob: stateOf(job) }),
   };
 }

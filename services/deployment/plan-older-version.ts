@@ -6,7 +6,14 @@
  * of them an invocation or a rollback turns the version round.
  */
 import { assertNever } from "../core/assert-never.ts";
-import type { DrainReport, ObservedVersion, VersionAction, VersionPhase } from "./api.ts";
+import type {
+  DrainReport,
+  ObservedVersion,
+  RemedyOrder,
+  VersionAction,
+  VersionPhase,
+} from "./api.ts";
+import { isSameOrder, orderOf } from "./plan-remedy.ts";
 import { delayMs, isCounted, reportOf, type Standing } from "./version-standing.ts";
 
 /** Between two readings that must agree before something is taken away for good (V3). */
@@ -27,6 +34,8 @@ export interface OlderQuestion {
   };
   /** Whether new invocations go to the current version: if not, an older one serves in its place. */
   readonly superseded: boolean;
+  /** What is to happen to its work when it has drained for too long. */
+  readonly remedy?: RemedyOrder;
   readonly nowMs: number;
 }
 
@@ -76,7 +85,7 @@ function planActive(
       ...(version.specReplicas === 0 && !stopped
         ? [scale(version, Math.max(spec.replicas, 1), `it has no pods, but ${because}`)]
         : []),
-      ...planDrain(question, deploymentId),
+      ...planDrain(question, deploymentId, { serves }),
       ...planHpa(question, { wanted: spec.autoscaling && !serves }),
     ],
     take: [],
@@ -94,7 +103,7 @@ function planUnknown(
   const serves = version.labelledLatest && !superseded;
   return {
     keep: [
-      ...planDrain(question, deploymentId),
+      ...planDrain(question, deploymentId, { serves }),
       ...planHpa(question, { wanted: version.hpa !== undefined && question.spec.autoscaling }),
     ],
     take: [],
@@ -125,7 +134,7 @@ function planIdle(
     return { ...plan, take: hpa, reason, lookAgainMs: removeAtMs - nowMs };
   }
   if (!standing.confirmed) {
-    const again = standing.stale ? recount(version, standing.deploymentId) : [];
+    const again = standing.stale ? recount(question, standing.deploymentId) : [];
     return { ...plan, take: [...hpa, ...again], reason, lookAgainMs: CONFIRM_MS };
   }
   // V6, and the label that leads people here must have moved on.
@@ -187,16 +196,36 @@ function planRemoval(
   };
 }
 
-function planDrain(question: OlderQuestion, deploymentId: string | undefined): VersionAction[] {
-  const { version, reports, nowMs } = question;
-  if (deploymentId === undefined || isCounted(reportOf(version, reports), nowMs)) return [];
-  const because = "its invocations are to be counted";
-  return [{ kind: "startDrain", version: version.name, deploymentId, because }];
+/** Its work is counted, and when it has been unfinished for too long, that is the drain's to deal with. */
+function planDrain(
+  { version, reports, remedy, nowMs }: OlderQuestion,
+  deploymentId: string | undefined,
+  { serves }: { readonly serves: boolean },
+): VersionAction[] {
+  if (deploymentId === undefined) return [];
+  const report = reportOf(version, reports);
+  const order = serves ? undefined : remedy;
+  const counted = isCounted(report, nowMs);
+  if (counted && isSameOrder(report?.remedy, order)) return [];
+  const because = counted
+    ? "what is to happen to work that it does not finish has changed"
+    : "its invocations are to be counted";
+  return [startDrain(version.name, deploymentId, { order, because })];
 }
 
-function recount({ name }: ObservedVersion, deploymentId: string): VersionAction[] {
+function recount({ version, reports }: OlderQuestion, deploymentId: string): VersionAction[] {
+  const order = orderOf(reportOf(version, reports)?.remedy);
   const because = "its last count is too old to act on";
-  return [{ kind: "startDrain", version: name, deploymentId, because }];
+  return [startDrain(version.name, deploymentId, { order, because })];
+}
+
+export function startDrain(
+  version: string,
+  deploymentId: string,
+  { order, because }: { readonly order: RemedyOrder | undefined; readonly because: string },
+): VersionAction {
+  const remedy = order === undefined ? {} : { remedy: order };
+  return { kind: "startDrain", version, deploymentId, ...remedy, because };
 }
 
 /** V6: wanted → made or brought up to date; not wanted → the pods it took are given back, and it goes. */

@@ -7,16 +7,17 @@
  * and nothing is written. P3 A Service of somebody else is left alone.
  */
 import { RESTATE_DEPLOYMENT } from "../../crds/restate-deployment.ts";
-import { planChildren, type AppliedObjects } from "../core/children.ts";
+import { keyOf, planChildren, type AppliedObjects, type ChildAction } from "../core/children.ts";
 import { RECONCILE_ANNOTATION, RECONCILE_DISABLED } from "../core/inherit.ts";
 import type { AnyManifest } from "../core/manifest.ts";
 import type { Outcome } from "../core/outcome.ts";
-import type { EventClaim, Plan } from "../core/plan.ts";
+import type { Plan } from "../core/plan.ts";
 import type {
   DeploymentAction,
   DeploymentReason,
   DeploymentStatus,
   DrainReport,
+  ObservedVersion,
   VersionAction,
   VersionsPlan,
 } from "./api.ts";
@@ -30,6 +31,18 @@ import { planDeletion } from "./plan-deletion.ts";
 import { planVersions } from "./plan-versions.ts";
 import { statusOf, type StatusClaim } from "./status.ts";
 import { deletionPolicy, deploymentViewOf, versionSettings } from "./view.ts";
+
+/** In memory, in place of the fingerprint of an object: it is somebody else's and was not written. */
+export const FOREIGN = "somebody else's";
+
+/** For how long the pods of a new version may be on their way before that is worth a write. */
+const QUIET_MS = 2_000;
+const ON_THEIR_WAY: ReadonlySet<DeploymentReason> = new Set([
+  "ReplicaSetNoStatus",
+  "ReplicaSetScaling",
+  "ReplicaSetPodNotReady",
+  "ReplicaSetPodNotAvailable",
+]);
 
 type DeploymentPlan = Plan<DeploymentAction, DeploymentStatus>;
 
@@ -78,7 +91,7 @@ type Part = Omit<DeploymentPlan, "for" | "observedAtMs">;
 function planLife(question: DeploymentQuestion): Part {
   const { observed, reports, nowMs } = question;
   const { deployment, current, versions, registration } = observed;
-  const { metadata, spec, status } = deployment;
+  const { spec, status } = deployment;
   const decided = planVersions({
     current,
     versions,
@@ -88,7 +101,9 @@ function planLife(question: DeploymentQuestion): Part {
     previous: status?.versions ?? [],
     nowMs,
   });
-  const { ready, outcome, collided, lookAgainMs } = decided;
+  const { ready, outcome, collided } = decided;
+  const quietMs = quietFor(question, decided);
+  const lookAgainMs = quietMs === undefined ? decided.lookAgainMs : quietMs;
   const write = statusOf(
     deployment,
     {
@@ -112,11 +127,21 @@ function planLife(question: DeploymentQuestion): Part {
       ...planServices(question, decided),
       ...last,
     ],
-    ...(write === undefined ? {} : { status: write }),
-    ...eventsOf(metadata.generation === status?.observedGeneration, observed),
+    ...(write === undefined || quietMs !== undefined ? {} : { status: write }),
     outcome,
     ...(lookAgainMs === undefined ? {} : { lookAgainMs }),
   };
+}
+
+/** How long to say nothing yet about the pods of a version that has only just been made; `undefined`: say it. */
+function quietFor(
+  { observed, nowMs }: DeploymentQuestion,
+  { ready }: VersionsPlan,
+): number | undefined {
+  const version = currentVersion(observed);
+  if (version === undefined || !ON_THEIR_WAY.has(ready.reason)) return undefined;
+  const endsMs = version.createdAtMs + QUIET_MS;
+  return endsMs > nowMs ? endsMs - nowMs : undefined;
 }
 
 /** What can wait or fail for reasons of others. */
@@ -155,7 +180,9 @@ function planAnnotations({ deployment, objects }: ObservedDeployment): Deploymen
 
 /** The Services of the versions, and the one of the resource's own name. */
 export function desiredServices(
-  observed: ObservedDeployment,
+  observed: Pick<ObservedDeployment, "deployment" | "objects"> & {
+    readonly versions: readonly Pick<ObservedVersion, "name" | "deploymentId" | "deleting">[];
+  },
   latest: string,
 ): readonly AnyManifest[] {
   const view = deploymentViewOf(observed.deployment);
@@ -172,8 +199,7 @@ export function desiredServices(
     });
   };
   const led = present.find(({ name }) => name === latest);
-  const stable =
-    led === undefined || observed.stableNameTaken ? [] : [buildStableService(view, led)];
+  const stable = led === undefined ? [] : [buildStableService(view, led)];
   return [...present.map(serviceOf), ...stable];
 }
 
@@ -187,18 +213,15 @@ function planServices(
     applied,
     ownerUid: observed.deployment.metadata.uid,
     isObsolete: () => false,
-  });
+  }).filter((action) => !isLeftAlone(action, applied)); // P3
 }
 
-/** P3 is said once per generation. */
-function eventsOf(
-  said: boolean,
-  { stableNameTaken, deployment }: ObservedDeployment,
-): { readonly events?: readonly EventClaim[] } {
-  if (!stableNameTaken || said) return {};
-  const { name } = deployment.metadata;
-  const message = `Service ${name} belongs to somebody else, so there is no Service that always leads to the latest version`;
-  return { events: [{ type: "Warning", reason: "StableServiceNameTaken", message }] };
+/** Whether a Service was found to be somebody else's, when the very same was to be applied. */
+function isLeftAlone(action: ChildAction, applied: AppliedObjects): boolean {
+  const before = applied[keyOf(action.target)];
+  return (
+    action.kind === "applyObject" && before?.live === FOREIGN && before.manifest === action.manifest
+  );
 }
 
 /** A resource that is being deleted. */

@@ -91,11 +91,6 @@ function stepOf(action: DeploymentAction): string {
   }
 }
 
-/** An observation, as something that can be planned for. */
-interface Seen extends Pick<RestateDeployment, "metadata"> {
-  readonly observed: ObservedDeployment;
-}
-
 function deploymentAttempt(
   context: ObserveContext,
   key: string,
@@ -103,37 +98,37 @@ function deploymentAttempt(
   const { kube } = context;
   const [namespace = "", name = ""] = key.split("/");
   const ref = refTo("RestateDeployment", name, namespace);
-  const planned = new PlannedResource<Seen>(async () => {
-    const observed = await observeDeployment(context, { namespace, name }, {});
-    return observed === undefined ? undefined : seen(observed);
-  });
+  const planned = new PlannedResource(() => readDeployment(kube, namespace, name));
+  /** What the plan was made from; a process that takes over in the middle of one looks again. */
+  let observed: ObservedDeployment | undefined;
   return {
     async plan(remembered, reports) {
-      const observed = await observeDeployment(context, { namespace, name }, remembered.applied);
+      observed = await observeDeployment(context, { namespace, name }, remembered.applied);
       const nowMs = Date.now();
       if (observed === undefined) {
         return { actions: [], outcome: { kind: "gone" }, observedAtMs: nowMs };
       }
-      planned.remember(seen(observed));
+      planned.remember(observed.deployment);
       const { uid } = observed.deployment.metadata;
       const applied = remembered.uid === uid ? remembered.applied : {};
       return planDeployment({ observed, applied, reports, nowMs });
     },
     async apply(action, identity) {
-      const current = await planned.current(identity);
-      if (current === undefined) return { kind: "superseded" };
-      if (action.kind === "addFinalizer") planned.forget();
-      return applyAction(context, current.observed, action);
+      const deployment = await planned.current(identity);
+      if (deployment === undefined) return { kind: "superseded" };
+      observed ??= await observeDeployment(context, { namespace, name }, {});
+      return observed === undefined
+        ? { kind: "superseded" }
+        : applyAction(context, { ...observed, deployment }, action);
     },
     async writeStatus(status, identity) {
-      const current = await planned.current(identity);
-      if (current === undefined) return { kind: "superseded" };
-      return patchStatus(kube, current.observed.deployment, status);
+      const deployment = await planned.current(identity);
+      if (deployment === undefined) return { kind: "superseded" };
+      return patchStatus(kube, deployment, status);
     },
     async writeWaiting({ reason, message }, status, identity) {
-      const current = await planned.current(identity);
-      if (current === undefined) return { kind: "superseded" };
-      const { deployment } = current.observed;
+      const deployment = await planned.current(identity);
+      if (deployment === undefined) return { kind: "superseded" };
       // Waiting outcomes of this kind's actions carry its own reasons.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       const ready = { status: "False", reason: reason as DeploymentReason, message } as const;
@@ -165,8 +160,4 @@ async function patchStatus(
   const body = { metadata: { uid }, status: statusPatch(before, status) };
   await kube.patch(refTo("RestateDeployment", name, namespace), { subresource: "status", body });
   return { kind: "done" };
-}
-
-function seen(observed: ObservedDeployment): Seen {
-  return { metadata: observed.deployment.metadata, observed };
 }

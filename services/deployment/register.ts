@@ -18,13 +18,14 @@ import {
   ADMIN_URL_ANNOTATION,
   DEPLOYMENT_ID_ANNOTATION,
   GATE_CHECKED_ANNOTATION,
+  LATEST_LABEL,
   REJECTED_ANNOTATION,
   SERVED_ANNOTATION,
 } from "./build/metadata.ts";
 import { tell } from "./events.ts";
 import type { ObservedDeployment, ObserveContext } from "./observe.ts";
 import type { NotedRejection } from "./observed-version.ts";
-import { annotateVersion } from "./patch-version.ts";
+import { annotateVersion, patchVersion } from "./patch-version.ts";
 import { isOfAnother, readRoutes, registrationMetadata, type Registrant } from "./registry.ts";
 import { classifyAdminFailure } from "./rejections.ts";
 
@@ -50,16 +51,19 @@ export async function registerVersion(
   try {
     const done = await register(prepared);
     if (done.kind === "waiting") return waiting(done.reason, done.message, done.requeueAfterMs);
-    await annotateVersion({ kube: context.kube, deployment }, action, {
+    const annotations = {
       [DEPLOYMENT_ID_ANNOTATION]: done.id,
       [ADMIN_URL_ANNOTATION]: adminUrl,
       [SERVED_ANNOTATION]: "true",
       [REJECTED_ANNOTATION]: null,
-    });
-    const reason = action.force ? "Promoted" : "Registered";
-    const message = `${action.version} as ${done.id}: ${action.because}`;
-    await tell(context.kube, deployment, { type: "Normal", reason, message });
-    return { kind: "done" };
+    };
+    const metadata = { annotations, labels: { [LATEST_LABEL]: "true" } };
+    await patchVersion({ kube: context.kube, deployment }, action, { metadata });
+    if (action.force) {
+      const message = `${action.version} as ${done.id}: ${action.because}`;
+      await tell(context.kube, deployment, { type: "Normal", reason: "Promoted", message });
+    }
+    return { kind: "advanced" };
   } catch (error) {
     if (!(error instanceof AdminError)) throw error;
     return refused(context, observed, { action, error });

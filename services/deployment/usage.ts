@@ -138,7 +138,7 @@ async function count(ctx: ObjectContext, admins: AdminPool, nowMs: number): Prom
 }
 
 /** Where an invocation stands: on the deployment it has begun on, or else on the one it would begin on. */
-const BEGUN_ON = `coalesce(i.pinned_deployment_id,
+export const BEGUN_ON = `coalesce(i.pinned_deployment_id,
   CASE WHEN i.status = 'running' THEN i.last_attempt_deployment_id END)`;
 
 const USAGE_QUERY = `SELECT ${BEGUN_ON} AS begun_on, s.deployment_id AS latest, count(*) AS invocations,

@@ -24,6 +24,7 @@ const DRAIN_TIMEOUT_SECONDS = 3600;
 export function versionSettings(spec: RestateDeploymentSpec) {
   const { restate, replicas, revisionHistoryLimit, autoscaling } = spec;
   const gate = gateOf(spec);
+  const { maxAgeSeconds, onMaxAge } = restate.drain ?? {};
   return {
     replicas,
     revisionHistoryLimit,
@@ -33,6 +34,7 @@ export function versionSettings(spec: RestateDeploymentSpec) {
     paused: spec.paused ?? false,
     progressDeadlineSeconds: spec.progressDeadlineSeconds ?? PROGRESS_DEADLINE_SECONDS,
     ...(gate === undefined ? {} : { gate }),
+    ...(maxAgeSeconds == null ? {} : { remedy: { action: onMaxAge ?? "alert", maxAgeSeconds } }),
   };
 }
 

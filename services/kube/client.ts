@@ -165,8 +165,8 @@ export class KubeClient {
     if (answer.status !== 404 && answer.status !== 409) answer.expectOk();
   }
 
-  /** Creates an object that gets its name from the server (events). */
-  async create(manifest: AnyManifest): Promise<void> {
+  /** Creates an object and answers it: one that gets its name from the server (events), or one that must not exist yet. */
+  async create(manifest: AnyManifest): Promise<KubernetesObject> {
     const { kind = "", metadata } = manifest;
     const answer = await this.#send({
       method: HttpMethod.POST,
@@ -175,7 +175,7 @@ export class KubeClient {
       body: manifest,
       title: `create ${kind}`,
     });
-    answer.expectOk();
+    return answer.expectOk() as KubernetesObject;
   }
 
   async #listPages<T>(query: ListQuery, headers: Readonly<Record<string, string>>): Promise<T[]> {

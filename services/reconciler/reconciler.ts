@@ -220,7 +220,7 @@ async function applyAll<Action extends AnyAction, Status, Reason extends string,
       step,
       async () => {
         const done = await attempt.apply(action, planned);
-        if (done.kind === "done") {
+        if (done.kind === "done" || done.kind === "advanced") {
           run.telemetry.log.info(
             { kind: run.kind.kind, name: ctx.key, step, because: action.because },
             "applied",
@@ -238,6 +238,7 @@ async function applyAll<Action extends AnyAction, Status, Reason extends string,
       return ended(said.kind === "superseded" ? said : outcome);
     }
     memory.applied = withApplied(memory.applied, result.applied ?? {});
+    if (result.kind === "advanced") return ended({ kind: "superseded" });
   }
   progress.action = undefined;
   for (const event of plan.events ?? []) {

@@ -21,6 +21,11 @@ export interface Remembered {
 export type ActionResult =
   /** Done; `applied` holds what to remember (`null`: to forget) of each child touched. */
   | { readonly kind: "done"; readonly applied?: Readonly<Record<string, AppliedObject | null>> }
+  /** Done, and with it the rest of the plan is void: it is made anew, from what is there now. */
+  | {
+      readonly kind: "advanced";
+      readonly applied?: Readonly<Record<string, AppliedObject | null>>;
+    }
   /** The resource is another one by now, or has another generation: the plan is void. */
   | { readonly kind: "superseded" }
   /** Not possible yet, as is to be expected; the rest of the plan waits with it. */

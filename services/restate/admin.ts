@@ -117,6 +117,19 @@ export class RestateAdmin {
     await this.#gone("PATCH", `/invocations/${encodeURIComponent(id)}/kill`);
   }
 
+  /**
+   * Asks for a change of an invocation; one that is not (any more) in a state for it is left as it is. `resume` goes on with a
+   * paused or suspended one: where it is, or on another `deployment`, an id or `latest` (of its service).
+   */
+  async changeInvocation(
+    id: string,
+    change: "pause" | "resume" | "cancel" | "kill",
+    deployment?: string,
+  ): Promise<void> {
+    const on = deployment === undefined ? "" : `?deployment=${encodeURIComponent(deployment)}`;
+    await this.#gone("PATCH", `/invocations/${encodeURIComponent(id)}/${change}${on}`);
+  }
+
   async close(): Promise<void> {
     await this.#agent.close();
   }
