@@ -41,6 +41,9 @@ export interface OperatorParts {
   readonly watcherHealthUrl: string;
 }
 
+/** As in the chart. */
+const WATCHER_FLAGS = ["--max-semi-space-size=2"];
+
 const entry = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 /** Chooses ports and says how each part is started; starts nothing. */
@@ -53,11 +56,11 @@ export async function operatorParts(options: OperatorOptions): Promise<OperatorP
     watcher: entry("watcher/main.ts"),
   };
   const common = { BIND_ADDRESS: "127.0.0.1", ...options.env };
-  const node = (name: string, main: string, env: Readonly<Record<string, string>>) =>
+  const node = (name: string, args: readonly string[], env: Readonly<Record<string, string>>) =>
     startProcess({
       name,
       command: process.execPath,
-      args: [main],
+      args,
       dir,
       logFile: join(dir, "log", `${name}.log`),
       env: { ...common, ...env },
@@ -70,7 +73,7 @@ export async function operatorParts(options: OperatorOptions): Promise<OperatorP
         ...(options.restateEnv === undefined ? {} : { env: options.restateEnv }),
       }),
     startServices: (restate) =>
-      node("services", entries.services, {
+      node("services", [entries.services], {
         KUBECONFIG: kubeconfig,
         BOOTSTRAP_INGRESS_URL: restate.ingressUrl,
         BOOTSTRAP_ADMIN_URL: restate.adminUrl,
@@ -80,7 +83,7 @@ export async function operatorParts(options: OperatorOptions): Promise<OperatorP
         REQUEST_IDENTITY_KEY_FILE: restate.identityKeyFile,
       }),
     startWatcher: (restate) =>
-      node("watcher", entries.watcher, {
+      node("watcher", [...WATCHER_FLAGS, entries.watcher], {
         KUBECONFIG: options.watcherKubeconfig ?? kubeconfig,
         BOOTSTRAP_INGRESS_URL: restate.ingressUrl,
         HEALTH_PORT: String(port("watcher-health")),

@@ -48,6 +48,20 @@ const Version = object("One version of the deployment.", {
       unpinned: int64("Invocations that would begin on this version."),
     }),
   ),
+  remedy: nullable(
+    object(
+      "What `restate.drain.onMaxAge` does about invocations that the version does not finish.",
+      {
+        action: text("`alert`, `pauseAndMove`, `cancel` or `kill`."),
+        at: instant("When `restate.drain.maxAgeSeconds` are over."),
+        done: nullable(int64("Invocations that were moved or have ended since then.")),
+        remaining: nullable(int64("Invocations that are still unfinished although it is time.")),
+        message: nullable(
+          text("What is in the way, as a sentence: what failed, and what cannot be moved."),
+        ),
+      },
+    ),
+  ),
   removeAt: nullable(instant("When the version is scaled to 0 unless work for it arrives.")),
   reason: nullable(text("Why the version is in this phase, as a sentence.")),
 });

@@ -29,6 +29,7 @@ const DEPLOYMENT_MODES = ["replicaset", "knative"] as const;
 const TUNNEL_MODES = ["external", "in-process"] as const;
 const DELETE_POLICIES = ["drain", "force"] as const;
 const DRAIN_TIMEOUT_ACTIONS = ["hold", "force"] as const;
+const REMEDIES = ["alert", "pauseAndMove", "cancel", "kill"] as const;
 const ALLOW_BREAKING = ["never", "always"] as const;
 const DEPLOYMENT_STRATEGIES = ["RollingUpdate", "Recreate"] as const;
 
@@ -70,25 +71,44 @@ const Register = object(
   }),
 );
 
-const Drain = object("How deletion waits for unfinished invocations.", {
-  timeoutSeconds: nullable(
-    int64("Seconds from the request to delete until `onTimeout` applies. Defaults to 3600.", {
-      minimum: 0,
-    }),
-  ),
-  onTimeout: nullable(
-    choice(
-      "What happens to invocations that are unfinished at the timeout: `hold` (default) waits on and reports it, `force` abandons them.",
-      DRAIN_TIMEOUT_ACTIONS,
+const Drain = object(
+  "How unfinished invocations are waited for: by a deletion (`timeoutSeconds`, `onTimeout`, `onUnreachable`), and by older versions (`maxAgeSeconds`, `onMaxAge`).",
+  {
+    timeoutSeconds: nullable(
+      int64("Seconds from the request to delete until `onTimeout` applies. Defaults to 3600.", {
+        minimum: 0,
+      }),
     ),
-  ),
-  onUnreachable: nullable(
-    choice(
-      "What happens at the timeout when the admin API does not answer, so that nobody knows what is unfinished: `hold` (default) waits on and reports it, `force` lets the object go and leaves the registrations behind.",
-      DRAIN_TIMEOUT_ACTIONS,
+    onTimeout: nullable(
+      choice(
+        "What happens to invocations that are unfinished at the timeout: `hold` (default) waits on and reports it, `force` abandons them.",
+        DRAIN_TIMEOUT_ACTIONS,
+      ),
     ),
-  ),
-});
+    onUnreachable: nullable(
+      choice(
+        "What happens at the timeout when the admin API does not answer, so that nobody knows what is unfinished: `hold` (default) waits on and reports it, `force` lets the object go and leaves the registrations behind.",
+        DRAIN_TIMEOUT_ACTIONS,
+      ),
+    ),
+    maxAgeSeconds: nullable(
+      int64(
+        "Seconds for which an older version may have unfinished invocations before `onMaxAge` applies to them. Absent: for ever, which is always safe and costs the version's pods.",
+        { minimum: 1 },
+      ),
+    ),
+    onMaxAge: nullable(
+      choice(
+        "What happens to invocations that an older version has not finished within `maxAgeSeconds`. `alert` (default): nothing, but the condition Draining and an event say so. `pauseAndMove`: each is paused, also by ending an attempt under way when its abort timeout is over, and resumed on the version that its service has now; one whose journal does not fit the code there goes back to its own version and is named in status. `cancel`: each is cancelled, so that its own code ends it and can undo what it did. `kill`: each is ended at once, and nothing is undone. Never touched: invocations of a service that no newer version has, and those of the latest version.",
+        REMEDIES,
+      ),
+    ),
+  },
+  rules({
+    rule: "!has(self.onMaxAge) || has(self.maxAgeSeconds)",
+    message: "spec.restate.drain.onMaxAge needs spec.restate.drain.maxAgeSeconds",
+  }),
+);
 
 const Restate = object("How the deployment is known to Restate.", {
   register: Register,

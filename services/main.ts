@@ -16,7 +16,7 @@ import { clusterKind } from "./cluster/reconciler.ts";
 import { ConfigError, readConfig, type ServicesConfig } from "./config.ts";
 import { defineVersionDrain } from "./deployment/drain.ts";
 import { deploymentKind } from "./deployment/reconciler.ts";
-import { refusedAddress } from "./deployment/refused-target.ts";
+import { refusedResolution } from "./deployment/refused-target.ts";
 import { INVOCATION_USAGE, defineInvocationUsage } from "./deployment/usage.ts";
 import { serveEndpoint, serveHealth, type Readiness } from "./endpoint.ts";
 import { KubeClient, loadKubeConfig } from "./kube/client.ts";
@@ -100,10 +100,6 @@ function reconcilersOf(
     manageNetworkPolicies: config.MANAGE_NETWORK_POLICIES,
   };
   const dial = dialer(config.CLUSTER_PROXY);
-  const admins = new AdminPool({
-    lookup: guardedLookup(refusedAddress),
-    ...(config.CLUSTER_PROXY === undefined ? {} : { dial }),
-  });
   const deployment = {
     clusterDns: config.CLUSTER_DNS,
     targets: {
@@ -111,6 +107,10 @@ function reconcilersOf(
       reserved: [hostOf(config.BOOTSTRAP_ADMIN_URL), hostOf(config.SERVICES_URL)],
     },
   };
+  const admins = new AdminPool({
+    lookup: guardedLookup((resolved) => refusedResolution(resolved, deployment.targets)),
+    ...(config.CLUSTER_PROXY === undefined ? {} : { dial }),
+  });
   const kinds = [
     clusterKind({ kube, config: cluster, dial }),
     deploymentKind({ kube, admins, config: deployment }),
@@ -122,7 +122,7 @@ function reconcilersOf(
       defineReconciler(clusters, telemetry),
       defineReconciler(deployments, telemetry),
       defineReconciler(environments, telemetry),
-      defineVersionDrain(),
+      defineVersionDrain({ admins }),
       defineInvocationUsage({ admins }),
     ],
     resources: async () =>

@@ -4,7 +4,12 @@
  */
 import { defineConfig } from "vitest/config";
 
-type Layer = { readonly order: number; readonly timeoutMs: number; readonly clusters: boolean };
+type Layer = {
+  readonly order: number;
+  readonly timeoutMs: number;
+  /** Files with clusters that run at the same time; absent: no clusters. */
+  readonly clusters?: number;
+};
 
 const project = (name: string, { order, timeoutMs, clusters }: Layer) => ({
   test: {
@@ -12,10 +17,15 @@ const project = (name: string, { order, timeoutMs, clusters }: Layer) => ({
     include: [`${name}/**/*.test.ts`],
     testTimeout: timeoutMs,
     hookTimeout: timeoutMs,
-    fileParallelism: !clusters,
     sequence: { groupOrder: order },
-    // A machine that stalls for a moment is no finding; a test that needed its second try is listed as such.
-    ...(clusters ? { globalSetup: ["harness/kubernetes-teardown.ts"], retry: 1 } : {}),
+    ...(clusters === undefined
+      ? {}
+      : {
+          maxWorkers: clusters,
+          globalSetup: ["harness/kubernetes-teardown.ts"],
+          // A machine that stalls for a moment is no finding; a test that needed its second try is listed as such.
+          retry: 1,
+        }),
   },
 });
 
@@ -24,10 +34,11 @@ export default defineConfig({
     reporters: ["default", ["json", { outputFile: "../node_modules/.cache/test-results.json" }]],
     projects: [
       // One layer after the other: tests with clusters need the machine for themselves.
-      project("unit", { order: 0, timeoutMs: 20_000, clusters: false }),
-      project("simulation", { order: 1, timeoutMs: 600_000, clusters: false }),
-      project("control-plane", { order: 2, timeoutMs: 300_000, clusters: true }),
-      project("node", { order: 3, timeoutMs: 900_000, clusters: true }),
+      project("unit", { order: 0, timeoutMs: 20_000 }),
+      project("simulation", { order: 1, timeoutMs: 600_000 }),
+      // Two at a time, each with a control plane of its own: most of the time they wait for pods and counts.
+      project("control-plane", { order: 2, timeoutMs: 300_000, clusters: 2 }),
+      project("node", { order: 3, timeoutMs: 900_000, clusters: 1 }),
     ],
   },
 });

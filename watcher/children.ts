@@ -9,6 +9,8 @@
  *    The same after a gap: something may have come and gone in it, and its owner may have acted on that.
  * C3 A child that was known and is gone is sent. C4 A child that changes hands is sent to both.
  * C5 A child whose owner does not exist is sent once the owners were listed: its owner went while nobody watched.
+ * C6 A child that appears and that nobody but the operator has written is not sent: whoever made it remembers what it made.
+ *    (A new cluster has fourteen of them, and they would have its reconcile repeated as soon as it ends.)
  */
 import type { ListCause, Sink } from "./follow.ts";
 import type { WatchedChild } from "./kinds.ts";
@@ -16,6 +18,9 @@ import { ownerOfChild } from "./owners.ts";
 import type { WakeKey } from "./owners.ts";
 import type { WatchedObject } from "./objects.ts";
 import type { Wake } from "./resources.ts";
+
+/** As which the reconcilers write. */
+const FIELD_MANAGER = "restate-operator";
 
 interface KnownChild {
   readonly version: string | undefined;
@@ -57,6 +62,7 @@ export class ChildSink implements Sink {
     if (before !== undefined && before.version === resourceVersion) return;
     this.#known.set(id, { version: resourceVersion, owner });
     if (!this.#firstListEnded) return;
+    if (before === undefined && isOwnWork(object)) return; // C6
     this.#wake(owner, name, "changed");
     if (before?.owner !== owner) this.#wake(before?.owner, name, "changed");
   }
@@ -102,6 +108,11 @@ export class ChildSink implements Sink {
     if (owner === undefined) return;
     this.#options.wakeAfterBurst(owner, `${this.#options.kind.kind} ${name} ${change}`);
   }
+}
+
+function isOwnWork({ metadata }: WatchedObject): boolean {
+  const writers = metadata.managedFields ?? [];
+  return writers.length > 0 && writers.every(({ manager }) => manager === FIELD_MANAGER);
 }
 
 function nameIn(id: string): string {

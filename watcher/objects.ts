@@ -1,6 +1,6 @@
 /**
  * The part of a Kubernetes object that the watcher reads. Everything else is dropped where it arrives, so that no spec, no
- * managed fields and no secret can stay in memory.
+ * managed field and no secret can stay in memory.
  */
 import { z } from "zod";
 
@@ -24,6 +24,7 @@ const Metadata = z.object({
   labels: absent(z.record(z.string(), z.string())),
   annotations: absent(z.record(z.string(), z.string())),
   ownerReferences: absent(z.array(OwnerReference)),
+  managedFields: absent(z.array(z.object({ manager: absent(z.string()) }))),
 });
 
 /** Whatever has another shape than expected counts as absent: one odd object must not stop a watch. */

@@ -11,7 +11,7 @@ import { startProcess, type RunningProcess } from "../processes.ts";
 import type { ApiClient } from "./api-client.ts";
 import type { KubernetesBinaries } from "./build.ts";
 import { componentKubeconfig, type Credentials } from "./credentials.ts";
-import { stopApiServer } from "./stop.ts";
+import { stopApiServer, stopClients } from "./stop.ts";
 import { waitUntil } from "./wait.ts";
 
 /** Where and with what the processes of one cluster run. */
@@ -70,10 +70,44 @@ export async function startCore(site: Site, api: ApiClient): Promise<RunningProc
   return core;
 }
 
-/** Ends the API server, which breaks every watch, and starts it again; resolves when it is ready. */
-export async function restartApiServer(site: Site, api: ApiClient): Promise<void> {
+/** A process that talks to the API server, and how it is started. */
+export type ApiClientProcess = {
+  readonly name: string;
+  readonly start: () => Promise<RunningProcess>;
+};
+
+/**
+ * Ends the API server, which breaks every watch, and starts it again; resolves when it is ready.
+ *
+ * `clients`, the cluster's own controllers, are ended with it and start afresh. After a few restarts their watches would wait
+ * up to a minute before they look again, and what is measured meanwhile is their patience. The scheduler may not even come
+ * back: one that missed how a StatefulSet's pod was deleted and made again under its name takes it for a pod that moved,
+ * calls its memory corrupt and ends itself. Elsewhere the kubelet starts it again; here nobody would.
+ */
+export async function restartApiServer(
+  site: Site,
+  api: ApiClient,
+  clients: readonly ApiClientProcess[],
+): Promise<void> {
+  await stopClients(
+    site.dir,
+    clients.map(({ name }) => name),
+  );
   await stopApiServer(site.dir);
   await waitForApiServer(api, [await startApiServer(site)]);
+  await Promise.all(clients.map(({ start }) => start()));
+}
+
+/** The controllers that both modes have. */
+export function controllersOf(
+  site: Site,
+  volumes: { readonly folder: string; readonly objectsOnly: boolean },
+): ApiClientProcess[] {
+  return [
+    { name: "kube-controller-manager", start: () => startControllerManager(site) },
+    { name: "kube-scheduler", start: () => startScheduler(site) },
+    { name: "provisioner", start: () => startProvisioner(site, volumes) },
+  ];
 }
 
 /** etcd without fsync: nothing here needs to survive a power failure. */
@@ -115,7 +149,7 @@ async function startApiServer(site: Site): Promise<RunningProcess> {
   ]);
 }
 
-export async function startControllerManager(site: Site): Promise<RunningProcess> {
+async function startControllerManager(site: Site): Promise<RunningProcess> {
   const workers = ["deployment", "endpoint", "job", "namespace", "replicaset", "statefulset"];
   return startComponent(site, "kube-controller-manager", [
     `--kubeconfig=${componentKubeconfig(site.dir, "system:kube-controller-manager")}`,
@@ -129,7 +163,7 @@ export async function startControllerManager(site: Site): Promise<RunningProcess
   ]);
 }
 
-export async function startScheduler(site: Site): Promise<RunningProcess> {
+async function startScheduler(site: Site): Promise<RunningProcess> {
   return startComponent(site, "kube-scheduler", [
     `--kubeconfig=${componentKubeconfig(site.dir, "system:kube-scheduler")}`,
     "--leader-elect=false",
@@ -139,7 +173,7 @@ export async function startScheduler(site: Site): Promise<RunningProcess> {
 }
 
 /** Our own provisioner (provisioner.go). */
-export async function startProvisioner(
+async function startProvisioner(
   site: Site,
   volumes: { readonly folder: string; readonly objectsOnly: boolean },
 ): Promise<RunningProcess> {

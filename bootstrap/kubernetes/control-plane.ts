@@ -11,11 +11,10 @@ import { createApiClient, type ApiClient } from "./api-client.ts";
 import { buildKubernetes, type Log } from "./build.ts";
 import { claimDataDir, writeAccess, type Cluster } from "./cluster.ts";
 import {
+  controllersOf,
   restartApiServer,
-  startControllerManager,
   startCore,
-  startProvisioner,
-  startScheduler,
+  type ApiClientProcess,
   type Site,
 } from "./components.ts";
 import { componentKubeconfig, prepareCredentials } from "./credentials.ts";
@@ -73,8 +72,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     components: COMPONENTS,
   });
   const api = createApiClient({ ...access, token: access.adminToken });
+  const volumes = { folder: join(dir, "volumes"), objectsOnly: true };
+  const clients: ApiClientProcess[] = [
+    ...controllersOf(site, volumes),
+    { name: "kwok", start: () => startKwok(site, options.playPods ?? true) },
+  ];
   try {
-    await startAll({ site, api, options });
+    await startAll({ site, api, options, clients });
   } catch (error) {
     await stopCluster(dir);
     throw error;
@@ -82,7 +86,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   options.log(`control plane ready at ${server}`);
   return {
     ...access,
-    restartApiServer: async () => restartApiServer(site, api),
+    restartApiServer: async () => restartApiServer(site, api, clients),
     stop: async () => {
       await api.close();
       await stopCluster(dir);
@@ -94,21 +98,16 @@ type Start = {
   readonly site: Site;
   readonly api: ApiClient;
   readonly options: ControlPlaneOptions;
+  readonly clients: readonly ApiClientProcess[];
 };
 
-async function startAll({ site, api, options }: Start): Promise<void> {
+async function startAll({ site, api, options, clients }: Start): Promise<void> {
   options.log("starting etcd and the API server");
   const core = await startCore(site, api);
   options.log("starting controllers, scheduler, provisioner and kwok");
   const nodes = Array.from({ length: options.nodes ?? DEFAULT_NODES }, (_, index) => index + 1);
   for (const number of nodes) await api.create("/api/v1/nodes", playedNode(number));
-  const volumes = { folder: join(site.dir, "volumes"), objectsOnly: true };
-  const others = await Promise.all([
-    startControllerManager(site),
-    startScheduler(site),
-    startProvisioner(site, volumes),
-    startKwok(site, options.playPods ?? true),
-  ]);
+  const others = await Promise.all(clients.map(({ start }) => start()));
   const required = [
     "/api/v1/namespaces/default/serviceaccounts/default",
     "/apis/storage.k8s.io/v1/storageclasses/standard",

@@ -15,11 +15,9 @@ import { buildKubernetes, type KubernetesBinaries, type Log } from "./build.ts";
 import { claimDataDir, writeAccess, type Cluster } from "./cluster.ts";
 import {
   API_SERVICE_IP,
+  controllersOf,
   restartApiServer,
-  startControllerManager,
   startCore,
-  startProvisioner,
-  startScheduler,
   type Site,
 } from "./components.ts";
 import { importImage, startContainerd, type ContainerHost } from "./containerd.ts";
@@ -130,10 +128,9 @@ async function startAll({ site, host, log }: Start): Promise<NodeCluster> {
   log("starting controllers, scheduler, provisioner, kubelet and kube-proxy");
   const volumes = { folder: join(dir, "volumes"), objectsOnly: false };
   await mkdir(volumes.folder, { recursive: true });
+  const controllers = controllersOf(site, volumes);
   const others = await Promise.all([
-    startControllerManager(site),
-    startScheduler(site),
-    startProvisioner(site, volumes),
+    ...controllers.map(({ start }) => start()),
     startKubelet(site, host),
     startKubeProxy(site),
   ]);
@@ -144,7 +141,7 @@ async function startAll({ site, host, log }: Start): Promise<NodeCluster> {
     ...access,
     importImage: async (archive) => importImage(host, archive),
     forward: async (target) => startForwarder(site, target),
-    restartApiServer: async () => restartApiServer(site, api),
+    restartApiServer: async () => restartApiServer(site, api, controllers),
     stop: async () => {
       await api.close();
       await stopCluster(dir);

@@ -10,6 +10,8 @@ export const FORWARDER_PREFIX = "forward-";
 
 /** On SIGTERM the API server waits for its watches to end and would hold its port for a minute. */
 const API_SERVER_GRACE_MS = 2_000;
+/** Controllers keep nothing that could be lost. */
+const CLIENT_GRACE_MS = 1_000;
 
 /** What writes to the API server ends before it, or fills its log with failures. */
 const CLIENTS = [
@@ -23,6 +25,10 @@ const CLIENTS = [
 
 export async function stopApiServer(dir: string): Promise<void> {
   await stopProcess(dir, "kube-apiserver", API_SERVER_GRACE_MS);
+}
+
+export async function stopClients(dir: string, names: readonly string[]): Promise<void> {
+  await Promise.all(names.map((name) => stopProcess(dir, name, CLIENT_GRACE_MS)));
 }
 
 /**

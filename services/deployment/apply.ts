@@ -20,8 +20,10 @@ import {
   DEPLOYMENT_ID_ANNOTATION,
   LATEST_LABEL,
   REMOVE_VERSION_AT_ANNOTATION,
+  versionLabels,
 } from "./build/metadata.ts";
 import { buildReplicaSet } from "./build/replica-set.ts";
+import { targetPortOf } from "./build/service.ts";
 import { tell } from "./events.ts";
 import { applyGateJob, askGate } from "./gate.ts";
 import type { ObservedDeployment, ObserveContext } from "./observe.ts";
@@ -133,10 +135,8 @@ async function createVersion(
   const { deployment, current, versions, objects } = observed;
   if (version !== current.name) return SUPERSEDED;
   const { name, hash } = current;
-  const manifest = buildReplicaSet(deploymentViewOf(deployment), {
-    version: { name, hash },
-    replicas,
-  });
+  const view = deploymentViewOf(deployment);
+  const manifest = buildReplicaSet(view, { version: { name, hash }, replicas });
   let uid: string;
   try {
     uid = (await context.kube.create(manifest)).metadata?.uid ?? "";
@@ -144,7 +144,14 @@ async function createVersion(
     if (!(error instanceof KubeError) || error.status !== 409) throw error;
     return waiting("HashCollision", `a ReplicaSet ${name} exists already`);
   }
-  const made = { name, uid, hash, annotations: {} };
+  const made = {
+    name,
+    uid,
+    hash,
+    annotations: {},
+    matchLabels: versionLabels(view, { name, hash }),
+    targetPort: targetPortOf(view.spec.template.spec),
+  };
   const latest = versions.find(({ labelledLatest }) => labelledLatest)?.name ?? name;
   const services = desiredServices(
     { deployment, versions: [{ name, deleting: false }], objects: [made] },
@@ -300,7 +307,7 @@ async function applyService(
   if (controller !== undefined && owners.includes(controller)) {
     return applyManifest(context, service);
   }
-  const message = `Service ${ref.name} belongs to somebody else, so no Service always leads to the latest version`;
+  const message = `Service ${ref.name} belongs to somebody else, so there is no Service that always leads to the latest version`;
   const reason = "StableServiceNameTaken";
   await tell(context.kube, deployment, { type: "Warning", reason, message });
   return { [keyOf(ref)]: { manifest: digestOf(service), live: FOREIGN } };

@@ -9,9 +9,9 @@ const drainOf = (ctx: ObjectContext, version: string) =>
 
 /** The drains of a deployment's versions, by the version's name. */
 export const DRAINS: Assistants<DeploymentAction, DrainReport> = {
-  async report(ctx, version) {
+  report(ctx, version) {
     const drain = ctx.objectClient<DrainHandlers>({ name: VERSION_DRAIN }, `${ctx.key}/${version}`);
-    return (await drain.report(rpc.opts({ name: `drain of ${version}` }))) ?? undefined;
+    return drain.report(rpc.opts({ name: `drain of ${version}` }));
   },
   addressed(action) {
     switch (action.kind) {

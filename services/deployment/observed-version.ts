@@ -32,17 +32,17 @@ import {
   REJECTED_ANNOTATION,
   REMOVE_VERSION_AT_ANNOTATION,
   SERVED_ANNOTATION,
+  type ServedVersion,
 } from "./build/metadata.ts";
+import { targetPortOf } from "./build/service.ts";
 import { refusedTarget } from "./refused-target.ts";
 import type { Registry } from "./registry.ts";
 import { podTemplateJson } from "./version-hash.ts";
 import { deploymentViewOf } from "./view.ts";
 
 /** A version's ReplicaSet, as far as more than its version is needed of it. */
-export interface VersionObject {
-  readonly name: string;
+export interface VersionObject extends ServedVersion {
   readonly uid: string;
-  readonly hash: string;
   readonly annotations: Readonly<Record<string, string>>;
   /** Admin API of the Restate that the version is, or would be, registered with. */
   readonly adminUrl?: string;
@@ -56,6 +56,8 @@ export function versionObjectOf(live: V1ReplicaSet, adminUrl: string | undefined
     uid,
     hash: labels[POD_TEMPLATE_HASH_LABEL] ?? "",
     annotations,
+    matchLabels: live.spec?.selector.matchLabels ?? {},
+    targetPort: targetPortOf(live.spec?.template?.spec),
     ...(adminUrl === undefined ? {} : { adminUrl }),
   };
 }

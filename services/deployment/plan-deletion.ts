@@ -19,6 +19,8 @@ import type {
   ObservedVersion,
   VersionAction,
 } from "./api.ts";
+import { startDrain } from "./plan-older-version.ts";
+import { orderOf } from "./plan-remedy.ts";
 import { READING_FRESH_MS, count, delayMs, deploymentIdOf, isCounted } from "./version-standing.ts";
 
 export interface DeletionQuestion {
@@ -163,7 +165,7 @@ function planCount({ name, deploymentId, state, report }: Subject, nowMs: number
   const awaited = state === "counting" ? !fresh : state === "working" && !isCounted(report, nowMs);
   if (!awaited) return [];
   const because = "deletion waits for its invocations";
-  return [{ kind: "startDrain", version: name, deploymentId, because }];
+  return [startDrain(name, deploymentId, { order: orderOf(report?.remedy), because })];
 }
 
 function planPod({ version, state }: Subject): VersionAction[] {

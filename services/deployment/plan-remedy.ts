@@ -102,8 +102,8 @@ export interface RemedyCall {
 /** What is next for one invocation. */
 export interface RemedyStep {
   readonly call?: RemedyCall;
-  /** What it is then: under way, or done with in one way or another. `left`: none of the operator's business any more. */
-  readonly then: Underway | Unmovable | "done" | "left";
+  /** What it is next: under way, or done with in one way or another. `left`: none of the operator's business any more. */
+  readonly next: Underway | Unmovable | "done" | "left";
 }
 
 export interface RemedyQuestion {
@@ -122,7 +122,7 @@ export function planInvocation(
   entry: Underway,
   seen: InvocationView | undefined,
 ): RemedyStep {
-  if (seen === undefined || seen.status === "completed") return { then: "done" };
+  if (seen === undefined || seen.status === "completed") return { next: "done" };
   const { deploymentId } = question;
   if (seen.begunOn !== undefined && seen.begunOn !== deploymentId) {
     return planElsewhere(question, entry, seen);
@@ -132,7 +132,7 @@ export function planInvocation(
   if (seen.latest === undefined || seen.latest === deploymentId) return planLeave(entry, seen);
   switch (question.action) {
     case "kill":
-      return ask(question, entry, { id: entry.id, verb: "kill" }, "kill");
+      return ask(question, entry, { asked: "kill", verb: "kill" });
     case "cancel":
       return planCancel(question, entry, seen);
     case "pauseAndMove":
@@ -148,62 +148,59 @@ function planElsewhere(
   entry: Underway,
   seen: InvocationView,
 ): RemedyStep {
-  if (entry.asked !== "move" && entry.asked !== "return") return { then: "done" };
-  const { id, status, failureCode, begunOn } = seen;
+  if (entry.asked !== "move" && entry.asked !== "return") return { next: "done" };
+  const { status, failureCode, begunOn } = seen;
   const refused = failureCode === JOURNAL_MISMATCH && status !== "suspended";
   if (refused || entry.asked === "return") {
     const back = { ...entry, ...(begunOn === undefined ? {} : { from: begunOn }) };
-    const call: RemedyCall = isResting(seen)
-      ? { id, verb: "resume", deployment: question.deploymentId }
-      : { id, verb: "pause" };
-    return ask(question, back, call, "return");
+    const asked = "return";
+    return isResting(seen)
+      ? ask(question, back, { asked, verb: "resume", deployment: question.deploymentId })
+      : ask(question, back, { asked, verb: "pause" });
   }
   const taken =
     status === "suspended" || failureCode === undefined || failureCode === HANDLER_FAILED;
-  return taken && isCountedSince(question, entry) ? { then: "done" } : { then: entry };
+  return taken && isCountedSince(question, entry) ? { next: "done" } : { next: entry };
 }
 
 /** Back where it came from: named as one that cannot be moved, once it is counted there again. */
 function planReturned(question: RemedyQuestion, entry: Underway, seen: InvocationView): RemedyStep {
   if (seen.status === "paused") {
-    return ask(question, entry, { id: entry.id, verb: "resume" }, "return");
+    return ask(question, entry, { asked: "return", verb: "resume" });
   }
   const unmovable: Unmovable = { id: entry.id, on: entry.from ?? "" };
-  return { then: isCountedSince(question, entry) ? unmovable : entry };
+  return { next: isCountedSince(question, entry) ? unmovable : entry };
 }
 
 /** R4 */
 function planCancel(question: RemedyQuestion, entry: Underway, seen: InvocationView): RemedyStep {
   const { id } = entry;
-  if (entry.asked !== "cancel") return ask(question, entry, { id, verb: "cancel" }, "cancel");
-  if (seen.status !== "paused" || entry.resumed === true) return { then: entry };
-  return { call: { id, verb: "resume" }, then: { ...entry, resumed: true } };
+  if (entry.asked !== "cancel") return ask(question, entry, { asked: "cancel", verb: "cancel" });
+  if (seen.status !== "paused" || entry.resumed === true) return { next: entry };
+  return { call: { id, verb: "resume" }, next: { ...entry, resumed: true } };
 }
 
 function planMove(question: RemedyQuestion, entry: Underway, seen: InvocationView): RemedyStep {
-  const { id } = entry;
   if (isResting(seen)) {
-    const call: RemedyCall = { id, verb: "resume", deployment: "latest" };
-    return ask(question, entry, call, "move");
+    return ask(question, entry, { asked: "move", verb: "resume", deployment: "latest" });
   }
   const asked = entry.asked === "pause" && question.nowMs - (entry.askedAtMs ?? 0) < ASK_AGAIN_MS;
-  return asked ? { then: entry } : ask(question, entry, { id, verb: "pause" }, "pause");
+  return asked ? { next: entry } : ask(question, entry, { asked: "pause", verb: "pause" });
 }
 
 /** R3: one that was asked to pause does so sooner or later. */
 function planLeave(entry: Underway, seen: InvocationView): RemedyStep {
-  if (entry.asked !== "pause" || seen.status === "suspended") return { then: "left" };
-  if (seen.status !== "paused") return { then: entry };
-  return { call: { id: entry.id, verb: "resume" }, then: "left" };
+  if (entry.asked !== "pause" || seen.status === "suspended") return { next: "left" };
+  if (seen.status !== "paused") return { next: entry };
+  return { call: { id: entry.id, verb: "resume" }, next: "left" };
 }
 
 function ask(
   { nowMs }: RemedyQuestion,
   entry: Underway,
-  call: RemedyCall,
-  asked: NonNullable<Underway["asked"]>,
+  { asked, ...call }: Omit<RemedyCall, "id"> & { readonly asked: NonNullable<Underway["asked"]> },
 ): RemedyStep {
-  return { call, then: { ...entry, asked, askedAtMs: nowMs } };
+  return { call: { id: entry.id, ...call }, next: { ...entry, asked, askedAtMs: nowMs } };
 }
 
 /** Restate can resume it on another deployment. */
@@ -233,7 +230,12 @@ export function hindranceOf(treatment: Treatment): string | undefined {
     ...(unmovable.length < UNMOVABLE_MAX ? [] : ["no more are tried"]),
     ...(asked("pause") === 0
       ? []
-      : [`${count(asked("pause"), "invocation")} asked to pause, which comes with the end of an attempt`]),
+      : [
+          `${count(asked("pause"), "invocation")} asked to pause, which comes with the end of an attempt`,
+        ]),
+    ...(asked("move") === 0
+      ? []
+      : [`${count(asked("move"), "invocation")} moved and not seen to go on there yet`]),
     ...(asked("cancel") === 0
       ? []
       : [`${count(asked("cancel"), "invocation")} cancelled and not ended yet`]),

@@ -24,6 +24,7 @@ import type {
   DrainReport,
   LostDeployment,
   ObservedVersion,
+  RemedyOrder,
   VersionAction,
   VersionPhase,
   VersionStatus,
@@ -31,8 +32,16 @@ import type {
   VersionsQuestion,
 } from "./api.ts";
 import { isRetained, planCurrentVersion, type CurrentPlan } from "./plan-current-version.ts";
-import { planOlderVersion, target, type OlderPlan } from "./plan-older-version.ts";
-import { count, deploymentIdOf, isCounted, reportOf, standingOf } from "./version-standing.ts";
+import { planOlderVersion, startDrain, target, type OlderPlan } from "./plan-older-version.ts";
+import { orderOf, remedyStatusOf } from "./plan-remedy.ts";
+import {
+  count,
+  delayMs,
+  deploymentIdOf,
+  isCounted,
+  reportOf,
+  standingOf,
+} from "./version-standing.ts";
 
 /** Versions kept for a rollback at most, whatever `revisionHistoryLimit` says: all of them are in one status. */
 const HISTORY_MAX = 100;
@@ -86,12 +95,22 @@ function newestFirst(a: ObservedVersion, b: ObservedVersion): number {
 }
 
 function planOlder(
-  { reports, spec, nowMs }: VersionsQuestion,
+  question: VersionsQuestion,
   version: ObservedVersion,
   superseded: boolean,
 ): OlderPlan {
+  const { reports, spec, nowMs } = question;
   const standing = standingOf(version, reports, nowMs);
-  const plan = planOlderVersion({ version, standing, reports, spec, superseded, nowMs });
+  const remedy = remedyFor(question, version.name);
+  const plan = planOlderVersion({
+    version,
+    standing,
+    reports,
+    spec,
+    superseded,
+    ...(remedy === undefined ? {} : { remedy }),
+    nowMs,
+  });
   const { registration, deploymentId } = version;
   if (registration.kind !== "registered" || registration.deploymentId === deploymentId) return plan;
   const because = "Restate knows it by this id";
@@ -104,11 +123,24 @@ function planOlder(
   return { ...plan, keep: [record, ...plan.keep] };
 }
 
+/** What is to happen to the work of a version that drains: its age is how long it has been in that phase. */
+function remedyFor(
+  { spec: { remedy }, previous, nowMs }: VersionsQuestion,
+  version: string,
+): RemedyOrder | undefined {
+  if (remedy === undefined) return undefined;
+  const before = previous.find(({ name, phase }) => name === version && phase === "Draining");
+  // Whole seconds, as the status will have it.
+  const since = before?.since ?? timestampOf(nowMs);
+  return { action: remedy.action, atMs: Date.parse(since) + delayMs(remedy.maxAgeSeconds) };
+}
+
 /** Registered for this resource, but its version is gone: taken back when idle, reported while it is not (V4). */
 function planLost(
-  { reports, nowMs }: VersionsQuestion,
+  question: VersionsQuestion,
   { version, deploymentId }: LostDeployment,
 ): Pick<OlderPlan, "keep" | "take" | "reason" | "lookAgainMs"> & LostDeployment {
+  const { reports, nowMs } = question;
   const report = reports.find((each) => each.deploymentId === deploymentId);
   const as = {
     name: version,
@@ -116,15 +148,11 @@ function planLost(
   } as const;
   const standing = standingOf(as, report === undefined ? [] : [{ ...report, version }], nowMs);
   const plan = { version, deploymentId, keep: [], take: [] };
-  const start = (because: string): VersionAction => ({
-    kind: "startDrain",
-    version,
-    deploymentId,
-    because,
-  });
+  const start = (because: string, order?: RemedyOrder) =>
+    startDrain(version, deploymentId, { order, because });
   if (report === undefined || !isCounted(report, nowMs)) {
     const because = "registered, but its version is gone";
-    return { ...plan, keep: [start(because)], reason: because };
+    return { ...plan, keep: [start(because, remedyFor(question, version))], reason: because };
   }
   if (standing.kind !== "idle") {
     const because = standing.kind === "unregistered" ? "" : `: ${standing.because}`;
@@ -141,7 +169,9 @@ function planLost(
     };
     return { ...plan, take: [take], reason, lookAgainMs: 1_000 };
   }
-  const keep = standing.stale ? [start("its last count is too old to act on")] : [];
+  const keep = standing.stale
+    ? [start("its last count is too old to act on", orderOf(report.remedy))]
+    : [];
   return { ...plan, keep, reason, lookAgainMs: 10_000 };
 }
 
@@ -280,6 +310,7 @@ function statusOf(
 ): VersionStatus {
   const { name, deploymentId, phase, reason, replicas, readyReplicas, removeAtMs, report } = entry;
   const before = previous.find((status) => status.name === name);
+  const remedy = report === undefined ? undefined : remedyStatusOf(report);
   return {
     name,
     ...(deploymentId === undefined ? {} : { deploymentId }),
@@ -290,6 +321,7 @@ function statusOf(
     ...(report === undefined
       ? {}
       : { invocations: { pinned: report.activePinned, unpinned: report.activeUnpinned } }),
+    ...(remedy === undefined ? {} : { remedy }),
     ...(removeAtMs === undefined ? {} : { removeAt: timestampOf(removeAtMs) }),
     reason,
   };

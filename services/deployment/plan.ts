@@ -28,6 +28,7 @@ import { notServedFields } from "./not-served.ts";
 import type { ObservedDeployment } from "./observe.ts";
 import type { VersionObject } from "./observed-version.ts";
 import { planDeletion } from "./plan-deletion.ts";
+import { overdueEvents } from "./plan-remedy.ts";
 import { planVersions } from "./plan-versions.ts";
 import { statusOf, type StatusClaim } from "./status.ts";
 import { deletionPolicy, deploymentViewOf, versionSettings } from "./view.ts";
@@ -117,6 +118,7 @@ function planLife(question: DeploymentQuestion): Part {
     },
     nowMs,
   );
+  const overdue = overdueEvents(status?.versions ?? [], decided.versions);
   const { actions, last } = orderedActions(
     decided.actions.map((each) => addressed(each, observed)),
   );
@@ -128,6 +130,7 @@ function planLife(question: DeploymentQuestion): Part {
       ...last,
     ],
     ...(write === undefined || quietMs !== undefined ? {} : { status: write }),
+    ...(overdue.length === 0 || quietMs !== undefined ? {} : { events: overdue }),
     outcome,
     ...(lookAgainMs === undefined ? {} : { lookAgainMs }),
   };

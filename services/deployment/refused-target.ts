@@ -3,7 +3,7 @@
  * metadata addresses, the API server, its own services. Decided on the address as the URL parser writes it, which undoes
  * every other spelling (decimal, hexadecimal, octal, short forms, a trailing dot); an address inside an IPv6 address
  * (mapped, compatible, NAT64, 6to4) is looked at as well. A name can still resolve to such an address: whoever connects asks
- * `refusedAddress` again, about the address it is about to connect to.
+ * `refusedResolution`, about the address it is about to connect to.
  */
 
 /** The operator's own word on targets. */
@@ -78,6 +78,19 @@ export function refusedAddress(address: string): string | undefined {
   if (bytes === undefined) return undefined;
   const what = bytes.length === 4 ? whatIsIpv4(bytes) : whatIsIpv6(bytes);
   return what === undefined ? undefined : `${address} is ${what}`;
+}
+
+/**
+ * The same for an address that a name resolved to. A host that the operator's own policy lets through may resolve to anything.
+ *
+ * @param host the name that was looked up
+ */
+export function refusedResolution(
+  { host, address }: { readonly host: string; readonly address: string },
+  { allowed }: TargetPolicy,
+): string | undefined {
+  const known = allowed.map((entry) => hostOf(entry.replace(/:\d+$/, "")));
+  return known.includes(hostOf(host)) ? undefined : refusedAddress(address);
 }
 
 function covers(entry: string, host: string, port: string): boolean {

@@ -9,7 +9,6 @@ import {
   UNMOVABLE_MAX,
   planInvocation,
   type InvocationView,
-  type RemedyCall,
   type RemedyQuestion,
   type RemedyStep,
   type Treatment,
@@ -77,7 +76,12 @@ export async function pickInvocations(
   ]);
   const still = unmovable.filter((each) => {
     const seen = stuck.get(each.id);
-    return seen !== undefined && seen.status !== "completed" && seen.latest === each.on;
+    return (
+      seen !== undefined &&
+      seen.status !== "completed" &&
+      seen.begunOn === deploymentId &&
+      seen.latest === each.on
+    );
   });
   const taken = new Set([...underway, ...still].map((each) => each.id));
   const ids = rows.map((row) => row.id).filter((each) => INVOCATION_ID.test(each));
@@ -126,13 +130,13 @@ async function treatOnce(
     const view = seen.get(entry.id);
     const nowMs = Date.now();
     const step = planInvocation({ ...question, nowMs }, entry, view);
-    const made = nowMs < untilMs ? await make(admin, { entry, step, view }) : { then: entry };
+    const made = nowMs < untilMs ? await make(admin, { entry, step, view }) : { next: entry };
     calls += step.call === undefined ? 0 : 1;
     failure = made.failure ?? failure;
-    const { then } = made;
-    if (then === "done") done += 1;
-    else if (then !== "left" && "on" in then) unmovable.push(then);
-    else if (then !== "left") underway.push(then);
+    const { next } = made;
+    if (next === "done") done += 1;
+    else if (next !== "left" && "on" in next) unmovable.push(next);
+    else if (next !== "left") underway.push(next);
   }
   const after = { ...treatment, done, underway, unmovable };
   return { treatment: failure === undefined ? after : { ...after, failure }, calls };
@@ -143,25 +147,25 @@ async function make(
   admin: RestateAdmin,
   {
     entry,
-    step: { call, then },
+    step: { call, next },
     view,
   }: {
     readonly entry: Underway;
     readonly step: RemedyStep;
     readonly view: InvocationView | undefined;
   },
-): Promise<{ readonly then: RemedyStep["then"]; readonly failure?: string }> {
-  if (call === undefined) return { then };
+): Promise<{ readonly next: RemedyStep["next"]; readonly failure?: string }> {
+  if (call === undefined) return { next };
   const { id, verb, deployment } = call;
   try {
     await admin.changeInvocation(id, verb, deployment);
-    return { then };
+    return { next };
   } catch (error) {
     if (!(error instanceof AdminError)) throw error;
     const refused = error.status === 400 && deployment === "latest";
     // Not even tried: its journal is of a protocol that the other deployment does not speak. It goes on where it is.
     const back: Underway = { id, asked: "return", askedAtMs: 0, from: view?.latest ?? "" };
-    return { then: refused ? back : entry, failure: error.message };
+    return { next: refused ? back : entry, failure: error.message };
   }
 }
 

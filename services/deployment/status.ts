@@ -15,6 +15,7 @@ import type {
   VersionStatus,
 } from "./api.ts";
 import { POD_TEMPLATE_HASH_LABEL } from "./build/metadata.ts";
+import { isOverdue } from "./plan-remedy.ts";
 import { count } from "./version-standing.ts";
 
 /** What a status is made of. */
@@ -137,6 +138,7 @@ function unfinishedOf(versions: readonly VersionStatus[]): number {
 function drainingClaim(versions: readonly VersionStatus[]): ConditionClaim {
   const draining = drainingOf(versions);
   const unfinished = unfinishedOf(draining);
+  const overdue = draining.filter(isOverdue).map(overdueNote);
   return draining.length === 0
     ? {
         type: "Draining",
@@ -147,9 +149,18 @@ function drainingClaim(versions: readonly VersionStatus[]): ConditionClaim {
     : {
         type: "Draining",
         status: "True",
-        reason: "OlderVersionsWork",
-        message: `${count(draining.length, "older version")} with ${count(unfinished, "unfinished invocation")}`,
+        reason: overdue.length === 0 ? "OlderVersionsWork" : "DrainOverdue",
+        message: [
+          `${count(draining.length, "older version")} with ${count(unfinished, "unfinished invocation")}`,
+          ...overdue,
+        ].join("; "),
       };
+}
+
+function overdueNote({ name, remedy }: VersionStatus): string {
+  const done = remedy?.action === "alert" ? "" : `, ${remedy?.done ?? 0} dealt with`;
+  const message = remedy?.message == null ? "" : ` (${remedy.message})`;
+  return `${name} longer than spec.restate.drain.maxAgeSeconds: onMaxAge ${remedy?.action}${done}${message}`;
 }
 
 /** `key=value` pairs and conditions, as `kubectl --selector` takes them. */

@@ -85,7 +85,7 @@ interface Access {
 export class KubeClient {
   readonly #config: KubeConfig;
   readonly #limited = limiter(REQUESTS_AT_ONCE);
-  #clusterUid: string | undefined;
+  #clusterUid: Promise<string> | undefined;
   #kept: { readonly access: Promise<Access>; readonly sinceMs: number } | undefined;
 
   constructor(config: KubeConfig) {
@@ -106,9 +106,20 @@ export class KubeClient {
 
   /** What tells this Kubernetes cluster from every other: the uid of its namespace `kube-system`. It never changes. */
   async clusterUid(): Promise<string> {
-    this.#clusterUid ??= (await this.get("Namespace", "kube-system"))?.metadata?.uid;
-    if (this.#clusterUid === undefined) throw new Error("there is no namespace kube-system");
-    return this.#clusterUid;
+    const asked = this.#clusterUid ?? this.#readClusterUid();
+    this.#clusterUid = asked;
+    try {
+      return await asked;
+    } catch (error) {
+      this.#clusterUid = undefined;
+      throw error;
+    }
+  }
+
+  async #readClusterUid(): Promise<string> {
+    const uid = (await this.get("Namespace", "kube-system"))?.metadata?.uid;
+    if (uid === undefined) throw new Error("there is no namespace kube-system");
+    return uid;
   }
 
   /** All objects of a kind that carry the labels, whole. */

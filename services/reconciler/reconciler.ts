@@ -12,6 +12,7 @@
  */
 import {
   CancelledError,
+  RestatePromise,
   TerminalError,
   handlers,
   object,
@@ -189,7 +190,8 @@ async function reportsOf<Action extends AnyAction, Status, Reason extends string
 ): Promise<Report[]> {
   const { assistants } = kind;
   if (assistants === undefined) return [];
-  const reports = await Promise.all(names.map((name) => assistants.report(ctx, name)));
+  // Restate's own `all`: the SDK takes one await at a time (measured: two fail the attempt, which then is repeated).
+  const reports = await RestatePromise.all(names.map((name) => assistants.report(ctx, name)));
   return reports.flatMap((report) => report ?? []);
 }
 

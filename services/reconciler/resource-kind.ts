@@ -3,7 +3,7 @@
  * say what came of it, and which other objects work for it. Everything durable (steps, state, timers, failures) is the
  * reconciler's, once for all kinds.
  */
-import type { ObjectContext } from "@restatedev/restate-sdk";
+import type { ObjectContext, RestatePromise } from "@restatedev/restate-sdk";
 import type { AppliedObject, AppliedObjects } from "../core/children.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
@@ -74,8 +74,8 @@ export interface Attempt<
  * for their reports before every plan, and gone with the resource.
  */
 export interface Assistants<Action extends AnyAction, Report> {
-  /** What the assistant of this name has to say; `undefined`: there is none (any more). */
-  report(ctx: ObjectContext, name: string): Promise<Report | undefined>;
+  /** What the assistant of this name has to say; `null`: there is none (any more). */
+  report(ctx: ObjectContext, name: string): RestatePromise<Report | null>;
   /** Which assistant an action is a message to; `undefined`: the action is a step of its own. */
   addressed(action: Action): { readonly kind: "start" | "stop"; readonly name: string } | undefined;
   /** Sends the message that starts an assistant, or has it start over. */

@@ -20,12 +20,15 @@ export function dialer(proxy: { readonly host: string; readonly port: number } |
  * Resolves names as the system does, and refuses an address that `refused` says something about: a name that passed every
  * look can still lead to the machine this runs on, or to a metadata service.
  */
-export function guardedLookup(refused: (address: string) => string | undefined): LookupFunction {
+export function guardedLookup(
+  refused: (resolved: { host: string; address: string }) => string | undefined,
+): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, options, (error, address, family) => {
       const addresses = typeof address === "string" ? [address] : (address ?? []);
       const why = addresses
-        .map((each) => refused(typeof each === "string" ? each : each.address))
+        .map((each) => (typeof each === "string" ? each : each.address))
+        .map((each) => refused({ host: hostname, address: each }))
         .find((said) => said !== undefined);
       if (error !== null || why === undefined) callback(error, address, family);
       else callback(new Error(`${hostname} is not to be connected to: ${why}`), []);

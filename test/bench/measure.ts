@@ -18,6 +18,22 @@ export async function residentMiB(pid: number): Promise<number> {
   return Math.round(Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? NaN) / 1024);
 }
 
+const CLOCK_TICKS_PER_SECOND = 100;
+
+/** Processor time a process has used so far, in seconds. Linux. */
+export async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  // proc(5): user and system time are the 14th and 15th field; the second, a name, may contain spaces
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / CLOCK_TICKS_PER_SECOND;
+}
+
+/** The same of this process. */
+export function ownCpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
 export type RequestCounts = { readonly requests: number; readonly writes: number };
 
 /** Requests and writes, divided by a number of resources, to one decimal. */

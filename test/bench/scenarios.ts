@@ -8,20 +8,35 @@ import { applyCluster, readyOf, removeCluster, untilReady } from "../harness/clu
 import type { Objects } from "../harness/objects.ts";
 import { IDENTITIES, type TestOperator } from "../harness/operator.ts";
 import { until } from "../harness/until.ts";
-import { byKind, delaysFromCreation, percentiles, perResource, residentMiB } from "./measure.ts";
+import { runningProcesses } from "../../bootstrap/processes.ts";
+import type { InstantAdmin } from "./instant-admin.ts";
+import {
+  byKind,
+  cpuSeconds,
+  delaysFromCreation,
+  ownCpuSeconds,
+  percentiles,
+  perResource,
+  residentMiB,
+} from "./measure.ts";
 
 export type Bench = {
   readonly objects: Objects;
   readonly operator: TestOperator;
   /** How many RestateClusters, or plain StatefulSets, at once. */
   readonly clusters: number;
+  /** How many RestateDeployments, or plain Deployments, at once. */
+  readonly deployments: number;
+  /** What they register with. */
+  readonly admin: InstantAdmin;
   readonly say: (line: string) => void;
 };
 
 const ALONE = 20;
 const SETTLED_MS = 60_000;
 const ALL_READY_TIMEOUT_MS = 600_000;
-const POLL_MS = 200;
+/** Seldom: a list of a hundred resources costs the API server more than a reconcile. Times are taken from the audit log. */
+const POLL_MS = 2_000;
 
 const isServices = ({ user }: AuditRecord) => user === IDENTITIES.services;
 const isFirstWrite = (record: AuditRecord, name: string) =>
@@ -57,14 +72,24 @@ export async function alone({ objects, operator, say }: Bench) {
   return result;
 }
 
+/**
+ * One RestateCluster made and removed: code is compiled, and the garbage collector of Kubernetes, which looks for new kinds
+ * every 30 seconds only, knows ours. Until then it asks the API server for the owner of everything that is created.
+ */
+export async function warmUp({ objects, operator }: Bench): Promise<void> {
+  await applyCluster(objects, "warm-up");
+  await untilReady(objects, "warm-up");
+  await removeCluster(objects, "warm-up");
+  await operator.idle();
+}
+
 /** Many RestateClusters at once, and the memory and writes when they are settled. */
 export async function atOnce({ objects, operator, clusters, say }: Bench) {
   const memoryIdleMiB = await memoryOf(operator);
   const names = Array.from({ length: clusters }, (_, index) => `at-once-${index}`);
   const mark = await operator.mark();
-  const startedAt = performance.now();
+  const cpuBefore = await cpuSecondsOf(operator);
   await Promise.all(names.map((name) => applyCluster(objects, name)));
-  const createdSeconds = secondsSince(startedAt);
   await until(
     `${clusters} RestateClusters are Ready`,
     async () => {
@@ -75,10 +100,11 @@ export async function atOnce({ objects, operator, clusters, say }: Bench) {
     },
     { timeoutMs: ALL_READY_TIMEOUT_MS, intervalMs: POLL_MS },
   );
-  const readySeconds = secondsSince(startedAt);
-  say(`${clusters} clusters are Ready after ${readySeconds} s`);
   await operator.idle();
   const records = await readAudit(operator.cluster.auditLog, mark);
+  const cpuAfter = await cpuSecondsOf(operator);
+  const readySeconds = secondsToLastStatus(records);
+  say(`${clusters} clusters are Ready after ${readySeconds} s`);
   const services = records.filter(isServices);
   const watcher = records.filter(({ user }) => user === IDENTITIES.watcher);
   const memoryLoadedMiB = await memoryOf(operator);
@@ -86,7 +112,6 @@ export async function atOnce({ objects, operator, clusters, say }: Bench) {
   await sleep(SETTLED_MS);
   return {
     clusters,
-    createdSeconds,
     readySeconds,
     createdToFirstWriteMs: percentiles(delaysFromCreation(records, names, isFirstWrite)),
     createdToStatefulSetMs: percentiles(delaysFromCreation(records, names, isStatefulSet)),
@@ -95,6 +120,7 @@ export async function atOnce({ objects, operator, clusters, say }: Bench) {
       watcher: perResource(watcher, clusters),
     },
     requestsOfServices: byKind(services),
+    cpuSeconds: difference(cpuAfter, cpuBefore),
     memoryIdleMiB,
     memoryLoadedMiB,
     memorySettledMiB: await memoryOf(operator),
@@ -130,12 +156,43 @@ export async function floor({ objects, clusters, say }: Bench) {
   return { statefulSets: clusters, readySeconds };
 }
 
-async function memoryOf(operator: TestOperator) {
+/** From the arrival of the first RestateCluster to the last status that was written: the one that says Ready. */
+function secondsToLastStatus(records: readonly AuditRecord[]): number {
+  const first = records.find(
+    ({ resource, code }) => resource === "restateclusters" && code === 201,
+  );
+  const last = records.findLast((record) => isServices(record) && record.subresource === "status");
+  return Math.round(((last?.answeredAtMs ?? NaN) - (first?.receivedAtMs ?? NaN)) / 100) / 10;
+}
+
+/** Resident memory of the operator's processes. */
+export async function memoryOf(operator: TestOperator) {
   return {
     services: await residentMiB(operator.pidOf("services")),
     watcher: await residentMiB(operator.pidOf("watcher")),
     restate: await residentMiB(operator.pidOf("restate")),
   };
+}
+
+/** Processor time that each process has used so far: the machine is shared by all of them. */
+async function cpuSecondsOf(operator: TestOperator): Promise<Record<string, number>> {
+  const kubernetes = await runningProcesses(operator.cluster.dir);
+  const parts = (["services", "watcher", "restate"] as const).map((name) => ({
+    name,
+    pid: operator.pidOf(name),
+  }));
+  const all = [...parts, ...kubernetes].map(async ({ name, pid }): Promise<[string, number]> => [
+    name,
+    await cpuSeconds(pid),
+  ]);
+  return Object.fromEntries([...(await Promise.all(all)), ["bench", ownCpuSeconds()]]);
+}
+
+function difference(after: Record<string, number>, before: Record<string, number>) {
+  const entries = Object.entries(after).map(([name, seconds]) => [name, seconds - before[name]!]);
+  return Object.fromEntries(
+    entries.map(([name, seconds]) => [name, Math.round(Number(seconds) * 10) / 10]),
+  ) as Record<string, number>;
 }
 
 function secondsSince(startedAt: number): number {

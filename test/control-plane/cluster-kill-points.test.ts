@@ -20,7 +20,7 @@ import { seededRandom } from "../simulation/watcher-clock.ts";
 
 const KILL_POINTS = 50;
 const LANES = 3;
-const SETTLED_MS = 30_000;
+const SETTLED_MS = 20_000;
 const CONVERGED_WITHIN_MS = 30_000;
 const TEST_TIMEOUT_MS = 1_200_000;
 
@@ -54,7 +54,7 @@ async function killAround(seed: number, isOver: () => boolean): Promise<Map<Targ
   const random = seededRandom(seed);
   const counts = new Map<Target, number>();
   for (let kills = 0; kills < KILL_POINTS && !isOver(); kills += 1) {
-    await sleep(random() * 2_500);
+    await sleep(random() * 2_000);
     const target = TARGETS[Math.floor(random() * TARGETS.length)]!;
     counts.set(target, (counts.get(target) ?? 0) + 1);
     if (target === "api server") {

@@ -11,9 +11,11 @@ import { afterEach, describe, expect, test } from "vitest";
 import { findCluster, type Cluster } from "../../bootstrap/kubernetes/cluster.ts";
 import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
 import { isPortFree } from "../../bootstrap/kubernetes/ports.ts";
+import { isRunning } from "../../bootstrap/process-identity.ts";
 import { runningProcesses } from "../../bootstrap/processes.ts";
 import { auditPosition, isWrite, readAudit } from "../harness/audit.ts";
 import { kubectl, logProgress, sharedControlPlane, testRunDir } from "../harness/kubernetes.ts";
+import { until } from "../harness/until.ts";
 
 const started: Cluster[] = [];
 
@@ -112,6 +114,23 @@ describe("a control plane of one's own", () => {
     const get = ["get", "namespace", "only-here", "-o", "name"];
     expect(await kubectl(own, get)).toBe("namespace/only-here\n");
     await expect(kubectl(shared, get)).rejects.toThrow("NotFound");
+  });
+
+  test("a pod that was made again while nobody watched is scheduled after the API server's restart", async () => {
+    const own = await start("own");
+    await kubectl(own, ["apply", "-f", "-"], STATEFUL_SET("default"));
+    await kubectl(own, ["rollout", "status", "statefulset/store", "--timeout=60s"]);
+    const uid = ["get", "pod", "store-0", "-o", "jsonpath={.metadata.uid}"];
+    const before = await kubectl(own, uid);
+    const scheduler = (await runningProcesses(own.dir)).find(
+      ({ name }) => name === "kube-scheduler",
+    );
+    process.kill(scheduler!.pid, "SIGSTOP");
+    await own.restartApiServer();
+    await kubectl(own, ["delete", "pod", "store-0"]);
+    await until("it is made again", async () => (await kubectl(own, uid)) !== before);
+    if (await isRunning(scheduler!.pid)) process.kill(scheduler!.pid, "SIGCONT");
+    await kubectl(own, ["wait", "pod/store-0", "--for=condition=Ready", "--timeout=60s"]);
   });
 
   test("a folder in use is refused with the process that uses it", async () => {

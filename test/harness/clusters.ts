@@ -76,20 +76,54 @@ export async function untilReady(
   }
 }
 
+/** Resolves with the condition once Ready has this reason for the newest generation. */
+export async function untilReason(
+  objects: Objects,
+  name: string,
+  reason: string,
+): Promise<Condition> {
+  let last: Condition | undefined;
+  try {
+    return await until(
+      `RestateCluster ${name} has reason ${reason}`,
+      async () => {
+        last = readyOf(await objects.get("RestateCluster", name));
+        return last?.reason === reason ? last : undefined;
+      },
+      { timeoutMs: READY_TIMEOUT_MS },
+    );
+  } catch (error) {
+    throw new Error(`${String(error)}; Ready was ${JSON.stringify(last)}`, { cause: error });
+  }
+}
+
 /** Resolves when the RestateCluster and its namespace are gone. */
-export async function untilGone(objects: Objects, name: string): Promise<void> {
+export async function untilGone(
+  objects: Objects,
+  name: string,
+  options: UntilOptions = {},
+): Promise<void> {
   await until(
     `RestateCluster ${name} and its namespace are gone`,
     async () =>
       (await objects.get("RestateCluster", name)) === undefined &&
       (await objects.get("Namespace", name)) === undefined,
-    { timeoutMs: READY_TIMEOUT_MS },
+    { timeoutMs: READY_TIMEOUT_MS, ...options },
   );
 }
 
 export async function removeCluster(objects: Objects, name: string): Promise<void> {
   await objects.remove("RestateCluster", name);
   await untilGone(objects, name);
+}
+
+/** Removes a RestateCluster and does not wait until Kubernetes, seconds later, is done with its namespace. */
+export async function dropCluster(objects: Objects, name: string): Promise<void> {
+  await objects.remove("RestateCluster", name);
+  await until(
+    `RestateCluster ${name} is gone`,
+    async () => (await objects.get("RestateCluster", name)) === undefined,
+  );
 }
 
 /** The objects the operator made for a cluster: its namespace and what it controls in there. */

@@ -39,6 +39,7 @@ export function applyDeployment(
 export type VersionEntry = {
   readonly name: string;
   readonly phase: string;
+  readonly since: string;
   readonly deploymentId?: string;
   readonly replicas: number;
   readonly readyReplicas: number;

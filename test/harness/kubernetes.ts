@@ -1,6 +1,7 @@
 /**
- * The control plane that tests share: started by the first test file that asks, used by all of a run, ended with the run
- * (kubernetes-teardown.ts). Tests keep out of each other's way by namespaces and names of their own.
+ * The control planes that tests share: one for each test file that runs at the same time, started by the first file that asks,
+ * handed on to the next one, ended with the run (kubernetes-teardown.ts). So a file has its control plane for itself, and an
+ * operator in it too; files that follow each other keep apart by namespaces and names of their own.
  *
  * A test that needs one for itself (to restart the API server, to play pods) calls startControlPlane with a folder of its own.
  */
@@ -14,6 +15,9 @@ import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
 import { withLock } from "../../bootstrap/lock.ts";
 import { isRunning } from "../../bootstrap/process-identity.ts";
 import { cleanUpLeftovers, detachProcesses } from "../../bootstrap/processes.ts";
+
+/** Folders of shared control planes in the folder of a run: this, and a number. */
+const CONTROL_PLANE = "control-plane";
 
 /** Every run of the tests keeps its clusters in a folder of its own, named after the test runner's process. */
 const RUNS_DIR = join(import.meta.dirname, "..", "..", ".data", "test");
@@ -29,9 +33,9 @@ export function runDirOf(pid: number): string {
   return join(RUNS_DIR, String(pid));
 }
 
-/** The run's control plane (three nodes, pods played by kwok), started now if no test asked before. */
+/** A control plane (three nodes, pods played by kwok), started now if no file at this place of the run asked before. */
 export async function sharedControlPlane(): Promise<ClusterAccess> {
-  const dir = sharedControlPlaneDir(testRunDir());
+  const dir = join(testRunDir(), `${CONTROL_PLANE}-${process.env["VITEST_POOL_ID"] ?? "1"}`);
   return withLock(`${dir}.lock`, async () => {
     const running = await findCluster(dir);
     if (running !== undefined) return running;
@@ -45,7 +49,10 @@ export async function sharedControlPlane(): Promise<ClusterAccess> {
 
 /** Ends the shared control plane of a run and removes the run's folder. */
 export async function removeRun(runDir: string): Promise<void> {
-  await cleanUpLeftovers(sharedControlPlaneDir(runDir), { detached: true });
+  const entries = await readdir(runDir).catch(() => []);
+  for (const name of entries.filter((each) => each.startsWith(CONTROL_PLANE))) {
+    await cleanUpLeftovers(join(runDir, name), { detached: true });
+  }
   await rm(runDir, { recursive: true, force: true });
 }
 
@@ -55,10 +62,6 @@ export async function removeEndedRuns(): Promise<void> {
   for (const name of await readdir(RUNS_DIR)) {
     if (!(await isRunning(Number(name)))) await removeRun(join(RUNS_DIR, name));
   }
-}
-
-function sharedControlPlaneDir(runDir: string): string {
-  return join(runDir, "control-plane");
 }
 
 /** Progress lines among the test runner's own output. */

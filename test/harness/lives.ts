@@ -61,7 +61,7 @@ export async function live(
     { timeoutMs: STEP_TIMEOUT_MS },
   );
   await retried(`remove ${name}`, () => objects.remove("RestateCluster", name));
-  await untilGone(objects, name);
+  await untilGone(objects, name, { timeoutMs: STEP_TIMEOUT_MS });
   stepped();
   return { name, state: withoutName(state, name) };
 }
@@ -70,7 +70,7 @@ export async function live(
 export async function liveBriefly(objects: Objects, name: string): Promise<void> {
   await retried(`apply ${name}`, () => applyCluster(objects, name));
   await retried(`remove ${name}`, () => objects.remove("RestateCluster", name));
-  await untilGone(objects, name);
+  await untilGone(objects, name, { timeoutMs: STEP_TIMEOUT_MS });
 }
 
 /** What a user does when the API server is away: the same again. */
@@ -112,7 +112,8 @@ function createdBy({ verb, code }: AuditRecord): "create" | undefined {
 const concerns = (record: AuditRecord, name: string): boolean =>
   record.namespace === name || (record.namespace === "" && record.name === name);
 
-function withoutName(value: unknown, name: string): unknown {
+/** A value with `<name>` in place of a cluster's name. */
+export function withoutName(value: unknown, name: string): unknown {
   const text = JSON.stringify(value).replaceAll(new RegExp(`\\b${name}\\b`, "g"), "<name>");
   return JSON.parse(text);
 }

@@ -29,6 +29,7 @@ export type KubeObject = {
 /** Where kinds live: path below `/api` or `/apis`, with `*` for the namespace of a namespaced kind. */
 const COLLECTIONS = {
   ConfigMap: "/api/v1/namespaces/*/configmaps",
+  Deployment: "/apis/apps/v1/namespaces/*/deployments",
   Event: "/api/v1/namespaces/*/events",
   HorizontalPodAutoscaler: "/apis/autoscaling/v2/namespaces/*/horizontalpodautoscalers",
   Job: "/apis/batch/v1/namespaces/*/jobs",

@@ -8,6 +8,8 @@ import type {
   GateKind,
   ObservedVersion,
   RegistrationView,
+  RemedyAction,
+  RemedyOrder,
   VersionAction,
   VersionStatus,
   VersionsQuestion,
@@ -57,6 +59,8 @@ export interface Invocation {
   pinnedTo: string | undefined;
 }
 
+type Remedy = NonNullable<DrainReport["remedy"]>;
+
 interface Drain {
   readonly deploymentId: string;
   /** When work was first seen to be none, and none ever since. */
@@ -94,6 +98,8 @@ export class World {
     paused: false,
     progressDeadlineSeconds: 600,
     gate: undefined as GateKind | undefined,
+    remedy: undefined as
+      { readonly action: RemedyAction; readonly maxAgeSeconds: number } | undefined,
   };
   policy: DeletionQuestion["policy"] = {
     deletePolicy: "drain",
@@ -162,6 +168,8 @@ export class World {
       drain.idleSinceMs = undefined;
       return;
     }
+    const { remedy } = drain.report;
+    if (remedy !== undefined) this.#remedy(deploymentId, remedy);
     const { pinned, unpinned } = this.workOf(deploymentId);
     const latestFor = this.routesTo(deploymentId);
     drain.idleSinceMs = pinned + unpinned === 0 ? (drain.idleSinceMs ?? this.nowMs) : undefined;
@@ -174,7 +182,14 @@ export class World {
       latestFor,
       atMs: this.nowMs,
       confirmed: drain.idleSinceMs !== undefined && this.nowMs - drain.idleSinceMs >= 10_000,
+      ...(remedy === undefined
+        ? {}
+        : { remedy: { ...remedy, ...this.#progressOf(remedy, pinned + unpinned) } }),
     };
+  }
+
+  #progressOf({ atMs }: RemedyOrder, remaining: number): Pick<Remedy, "progress"> {
+    return this.nowMs < atMs ? {} : { progress: { done: 0, remaining } };
   }
 
   // Kubernetes.
@@ -263,8 +278,12 @@ export class World {
   }
 
   versionsQuestion(): VersionsQuestion {
-    const { gate, ...others } = this.spec;
-    const settings = gate === undefined ? others : { ...others, gate };
+    const { gate, remedy, ...others } = this.spec;
+    const settings = {
+      ...others,
+      ...(gate === undefined ? {} : { gate }),
+      ...(remedy === undefined ? {} : { remedy }),
+    };
     return {
       ...this.observe(),
       current: { name: this.currentName },
@@ -313,9 +332,7 @@ export class World {
         this.#deregister(action);
         return;
       case "startDrain":
-        if (this.drains.get(action.version)?.deploymentId !== action.deploymentId) {
-          this.#beginDrain(action.version, action.deploymentId);
-        }
+        this.#startDrain(action);
         return;
       case "cancelDrain":
         this.drains.delete(action.version);
@@ -332,6 +349,35 @@ export class World {
         if (set !== undefined) this.#change(set, action);
       }
     }
+  }
+
+  #startDrain(action: Extract<VersionAction, { kind: "startDrain" }>): void {
+    const { version, deploymentId, remedy } = action;
+    const isCurrent = version === this.currentName && this.deletedAtMs === undefined;
+    if (remedy !== undefined && isCurrent && this.sets.get(version)?.image === this.spec.image) {
+      this.#violated(`R1 work of the current ${version} is to be dealt with`);
+    }
+    if (this.drains.get(version)?.deploymentId !== deploymentId) {
+      this.#beginDrain(version, deploymentId);
+    }
+    const drain = this.drains.get(version);
+    if (drain === undefined) return;
+    const { remedy: _, ...report } = drain.report;
+    drain.report = remedy === undefined ? report : { ...report, remedy };
+  }
+
+  /** What becomes of work whose time is over: it ends or moves, or stays because it cannot. */
+  #remedy(deploymentId: string, { action, atMs }: RemedyOrder): void {
+    if (action === "alert" || this.nowMs < atMs) return;
+    const dealtWith = this.invocations.filter(({ pinnedTo, service }) => {
+      const newer = this.latestOf(service)?.id !== deploymentId;
+      return pinnedTo === deploymentId && newer && this.random() < 0.7;
+    });
+    if (action !== "pauseAndMove") {
+      this.invocations = this.invocations.filter((each) => !dealtWith.includes(each));
+      return;
+    }
+    for (const each of dealtWith) each.pinnedTo = this.latestOf(each.service)?.id ?? deploymentId;
   }
 
   #beginDrain(version: string, deploymentId: string): void {

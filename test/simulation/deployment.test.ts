@@ -42,6 +42,7 @@ class Simulation {
       autoscaling: this.chance(0.3),
       maxVersions: this.pick([2, 3, 6]),
       gate: this.pick([undefined, undefined, "manual", "http"]),
+      remedy: this.pickRemedy(),
     };
     this.world.policy = {
       deletePolicy: this.chance(0.7) ? "drain" : "force",
@@ -61,6 +62,13 @@ class Simulation {
 
   pick<T>(from: readonly T[]): T {
     return from[this.upTo(from.length)]!;
+  }
+
+  pickRemedy(): World["spec"]["remedy"] {
+    const action = this.pick(["alert", "pauseAndMove", "cancel", "kill"] as const);
+    return this.chance(0.5)
+      ? undefined
+      : { action, maxAgeSeconds: this.pick([1, 30, 300, 3_000_000_000]) };
   }
 
   pickSet(): ReplicaSet | undefined {
@@ -135,6 +143,7 @@ class Simulation {
     else if (roll < 0.9) spec.drainDelaySeconds = this.pick([0, 30, 60, 300]);
     else if (roll < 0.92) spec.paused = !spec.paused;
     else if (roll < 0.94) this.promote();
+    else if (roll < 0.96) spec.remedy = this.pickRemedy();
     else if (this.#deletions) {
       world.deletedAtMs ??= world.nowMs;
       world.namespaceTerminating ||= this.chance(0.2);

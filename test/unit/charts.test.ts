@@ -301,7 +301,7 @@ describe("what the processes are told", () => {
 
   it("watcher", () => {
     const container = containerOf(defaults, WATCHER);
-    expect(container.command).toEqual(["node", "/app/watcher.js"]);
+    expect(container.command).toEqual(["node", "--max-semi-space-size=2", "/app/watcher.js"]);
     expect(environmentOf(defaults, WATCHER)).toEqual([
       ...IDENTITY_OF_POD,
       "LOG_LEVEL=info",

@@ -10,7 +10,7 @@ import type { RestateDeploymentSpec } from "../../crds/restate-deployment.ts";
 import type { DeploymentView } from "../../services/deployment/api.ts";
 import { buildHpa } from "../../services/deployment/build/horizontal-pod-autoscaler.ts";
 import { buildReplicaSet, replicaSetProblem } from "../../services/deployment/build/replica-set.ts";
-import { buildVersionService } from "../../services/deployment/build/service.ts";
+import { buildVersionService, targetPortOf } from "../../services/deployment/build/service.ts";
 import { buildStableService } from "../../services/deployment/build/stable-service.ts";
 import { versionHash, versionName } from "../../services/deployment/version-hash.ts";
 
@@ -88,6 +88,12 @@ const view = (spec: Partial<RestateDeploymentSpec> = {}): DeploymentView => ({
 
 const hash = versionHash({ template: SPEC.template, cluster: "c01-minimal" });
 const version = { name: versionName("d02-cluster", hash), hash };
+/** As it is once it has been made. */
+const served = {
+  ...version,
+  matchLabels: { app: "d02", "pod-template-hash": hash },
+  targetPort: 9081,
+};
 const url = { restate: { register: { url: "http://admin:9070" } } };
 const withPod = (spec: Json): Partial<RestateDeploymentSpec> => ({
   ...url,
@@ -98,7 +104,7 @@ const TUNNEL = { environmentId: "env_1", region: "us", signingPublicKey: "public
 describe("as observed", () => {
   test.each<[string, object]>([
     ["ReplicaSet", buildReplicaSet(view(), { version, replicas: 2 })],
-    ["Service", buildVersionService(view(), version, { replicaSetUid: "<uid>", latest: false })],
+    ["Service", buildVersionService(view(), served, { replicaSetUid: "<uid>", latest: false })],
   ])("%s", (kind, ours) => {
     const found = differences(ours, observedOf(kind));
     expect(found.filter((at) => !DEFAULTS.includes(at))).toEqual([]);
@@ -189,14 +195,22 @@ describe("Service", () => {
     ["else the first", [{ name: "a", containerPort: 1 }, { containerPort: 2 }], 1],
     ["else 9080", undefined, 9080],
   ])("leads to %s", (_, ports, targetPort) => {
-    const deployment = view(withPod({ containers: [{ name: "s", ports }] }));
-    expect(
-      buildVersionService(deployment, version, { replicaSetUid: "u", latest: false }).spec?.ports,
-    ).toEqual([{ name: "restate", port: 9080, targetPort }]);
+    expect(targetPortOf({ containers: [{ name: "s", ports }] })).toBe(targetPort);
+  });
+
+  test("of an older version leads to what that version is, whatever the template is by now", () => {
+    const deployment = view(
+      withPod({ containers: [{ name: "s", ports: [{ containerPort: 1 }] }] }),
+    );
+    const spec = { replicaSetUid: "u", latest: false };
+    expect(buildVersionService(deployment, served, spec).spec).toEqual({
+      selector: { app: "d02", "pod-template-hash": hash },
+      ports: [{ name: "restate", port: 9080, targetPort: 9081 }],
+    });
   });
 
   test("the stable one leads to the latest version and belongs to the resource", () => {
-    expect(buildStableService(view(), version)).toEqual({
+    expect(buildStableService(view(), served)).toEqual({
       apiVersion: "v1",
       kind: "Service",
       metadata: {

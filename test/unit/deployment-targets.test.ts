@@ -2,7 +2,12 @@
 import { describe, expect, test } from "vitest";
 import { adminTargetOf, inProcessTunnelOf } from "../../services/deployment/admin-target.ts";
 import { deploymentUrlOf } from "../../services/deployment/deployment-url.ts";
-import { refusedAddress, refusedTarget } from "../../services/deployment/refused-target.ts";
+import {
+  refusedAddress,
+  refusedResolution,
+  refusedTarget,
+} from "../../services/deployment/refused-target.ts";
+import { guardedLookup } from "../../services/restate/dial.ts";
 
 const token = { secretName: "cloud-token", key: "token" };
 const environment = {
@@ -242,4 +247,25 @@ describe("where nobody is sent", () => {
   ])("after resolution: %s", (address, reason) => {
     expect(refusedAddress(address)).toBe(reason);
   });
+});
+
+const resolve = (host: string, allowed: readonly string[]): Promise<string> =>
+  new Promise((answer) => {
+    const lookup = guardedLookup((resolved) => refusedResolution(resolved, { allowed }));
+    lookup(host, { all: true }, (error) => answer(error?.message ?? "resolved"));
+  });
+
+describe("a name that is connected to", () => {
+  test("is refused by what it resolves to", async () => {
+    expect(await resolve("localhost", [])).toMatch(
+      /^localhost is not to be connected to: .* is a loopback address$/,
+    );
+  });
+
+  test.each([["localhost"], ["LOCALHOST:9070"]])(
+    "is connected to where %s is allowed",
+    async (entry) => {
+      expect(await resolve("localhost", [entry])).toBe("resolved");
+    },
+  );
 });

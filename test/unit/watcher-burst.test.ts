@@ -78,6 +78,29 @@ describe("bursts", () => {
     expect({ waiting: bursts.size, timers: clock.armed }).toEqual({ waiting: 0, timers: 0 });
   });
 
+  test.each([
+    { wakes: 20, agoMs: 0, quietMs: 100 },
+    { wakes: 40, agoMs: 0, quietMs: 200 },
+    { wakes: 40, agoMs: 2_000, quietMs: 100 },
+    { wakes: 1_000, agoMs: 0, quietMs: 600 },
+    { wakes: 1_000, agoMs: 60_000, quietMs: 100 },
+  ])("$wakes wakes $agoMs ms ago: a burst ends after $quietMs ms", async (row) => {
+    const { wakes, agoMs, quietMs } = row;
+    const clock = new VirtualClock();
+    const sent: string[] = [];
+    const bursts = new BurstScheduler(clock, (key) => sent.push(`${clock.nowMs()} ${key}`));
+    for (let key = 0; key < wakes; key += 1) bursts.now(`ClusterReconciler/${key}`, "edit");
+    sent.length = 0;
+    await clock.advance(agoMs);
+    bursts.afterBurst(A, "set");
+    await clock.advance(1_000);
+    // what was sent counts less by the time the burst ends
+    const atMs = Number(sent[0]?.split(" ")[0]) - agoMs;
+    expect(sent).toHaveLength(1);
+    expect(atMs).toBeLessThanOrEqual(quietMs);
+    expect(atMs).toBeGreaterThan(quietMs * 0.9);
+  });
+
   test("a stop sends what waits at once", () => {
     const sent: string[] = [];
     const clock = new VirtualClock();

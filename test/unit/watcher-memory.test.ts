@@ -1,5 +1,5 @@
 /**
- * Which lists and events become wakes: the memory of resources (M1-M4 in watcher/resources.ts) and of children (C1-C5 in
+ * Which lists and events become wakes: the memory of resources (M1-M4 in watcher/resources.ts) and of children (C1-C6 in
  * watcher/children.ts). Each row is a sequence and the whole list of wakes that follows from it.
  */
 import { describe, expect, test } from "vitest";
@@ -31,6 +31,11 @@ function aSet(cluster: string, resourceVersion: string, instance = cluster) {
   return WatchedObject.parse({
     metadata: { name: "restate", namespace: cluster, resourceVersion, labels },
   });
+}
+
+function writtenBy(set: WatchedObject, ...managers: string[]): WatchedObject {
+  const managedFields = managers.map((manager) => ({ manager, fieldsV1: {} }));
+  return WatchedObject.parse({ ...set, metadata: { ...set.metadata, managedFields } });
 }
 
 function list(sink: Sink, ...objects: WatchedObject[]): void {
@@ -188,6 +193,26 @@ function children(options: { released: boolean; existing: WakeKey[] }) {
 }
 
 describe("children", () => {
+  test("C6: what the operator has just made is not sent, what anybody does to it is", () => {
+    const { sink, taken } = children({ released: false, existing: [] });
+    const own = "restate-operator";
+    list(sink);
+    sink.observed(writtenBy(aSet("a", "1"), own, own));
+    expect(taken()).toEqual([]);
+    sink.observed(writtenBy(aSet("a", "2"), own, "kube-controller-manager"));
+    sink.observed(writtenBy(aSet("b", "3"), own, "kubectl"));
+    sink.observed(writtenBy(aSet("c", "4")));
+    sink.removed(writtenBy(aSet("a", "5"), own));
+    sink.observed(writtenBy(aSet("b", "6"), own));
+    expect(taken()).toEqual([
+      "ClusterReconciler/a: StatefulSet restate changed",
+      "ClusterReconciler/b: StatefulSet restate changed",
+      "ClusterReconciler/c: StatefulSet restate changed",
+      "ClusterReconciler/a: StatefulSet restate gone",
+      "ClusterReconciler/b: StatefulSet restate changed",
+    ]);
+  });
+
   test("C1: every version is sent once, a version that was seen is not", () => {
     const { sink, taken } = children({ released: false, existing: [] });
     list(sink, aSet("a", "1"));

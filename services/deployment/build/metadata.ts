@@ -39,6 +39,13 @@ export interface VersionView {
   readonly hash: string;
 }
 
+/** A version that exists, as Services lead to it: by its own ReplicaSet, whatever the resource's template is by now. */
+export interface ServedVersion extends VersionView {
+  /** Labels that its pods have and those of no other version. */
+  readonly matchLabels: Readonly<Record<string, string>>;
+  readonly targetPort: number;
+}
+
 /** Labels by which the children of one RestateDeployment are found. */
 export function ownershipLabels(deployment: Pick<DeploymentView, "name">): Record<string, string> {
   return {

@@ -9,9 +9,8 @@ import {
   DEPLOYMENT_ID_ANNOTATION,
   LATEST_LABEL,
   ownershipLabels,
-  versionLabels,
   versionOwner,
-  type VersionView,
+  type ServedVersion,
 } from "./metadata.ts";
 
 /** Port of every version's Service, and of the stable one. */
@@ -29,7 +28,7 @@ export interface VersionServiceOptions {
 
 export function buildVersionService(
   deployment: DeploymentView,
-  version: VersionView,
+  version: ServedVersion,
   { replicaSetUid, latest, deploymentId }: VersionServiceOptions,
 ): Manifest<V1Service> {
   return {
@@ -50,21 +49,21 @@ export function buildVersionService(
       ownerReferences: [versionOwner(version, replicaSetUid)],
     },
     spec: {
-      selector: versionLabels(deployment, version),
-      ports: [servicePort(deployment)],
+      selector: version.matchLabels,
+      ports: [servicePort(version)],
     },
   };
 }
 
-/** 9080 to the container port named `restate`, else to the first port, else to 9080. */
-export function servicePort(deployment: DeploymentView) {
-  const ports = containerPorts(deployment.spec.template.spec);
+export function servicePort({ targetPort }: Pick<ServedVersion, "targetPort">) {
+  return { name: PORT_NAME, port: SERVICE_PORT, targetPort };
+}
+
+/** The container port named `restate`, else the first port, else 9080. */
+export function targetPortOf(podSpec: unknown): number {
+  const ports = containerPorts(podSpec);
   const target = ports.find(({ name }) => name === PORT_NAME) ?? ports[0];
-  return {
-    name: PORT_NAME,
-    port: SERVICE_PORT,
-    targetPort: target?.containerPort ?? SERVICE_PORT,
-  };
+  return target?.containerPort ?? SERVICE_PORT;
 }
 
 interface ContainerPort {
@@ -72,7 +71,7 @@ interface ContainerPort {
   readonly containerPort: number;
 }
 
-function containerPorts(podSpec: Readonly<Record<string, unknown>>): ContainerPort[] {
+function containerPorts(podSpec: unknown): ContainerPort[] {
   return listIn(podSpec, "containers")
     .flatMap((container) => listIn(container, "ports"))
     .flatMap(({ name, containerPort }) =>

@@ -6,13 +6,13 @@
 import type { V1Service } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { DeploymentView } from "../api.ts";
-import { ownerOf, ownershipLabels, versionLabels, type VersionView } from "./metadata.ts";
+import { ownerOf, ownershipLabels, type ServedVersion } from "./metadata.ts";
 import { servicePort } from "./service.ts";
 
 /** @param latest the version Restate sends new invocations to; before there is one, the version that is to become it */
 export function buildStableService(
   deployment: DeploymentView,
-  latest: VersionView,
+  latest: ServedVersion,
 ): Manifest<V1Service> {
   return {
     apiVersion: "v1",
@@ -25,8 +25,8 @@ export function buildStableService(
       ownerReferences: [ownerOf(deployment)],
     },
     spec: {
-      selector: versionLabels(deployment, latest),
-      ports: [servicePort(deployment)],
+      selector: latest.matchLabels,
+      ports: [servicePort(latest)],
     },
   };
 }

@@ -224,6 +224,10 @@ const DEPLOYMENTS: readonly CreateRow[] = [
       drain: { timeoutSeconds: 0, onTimeout: "force" },
     }),
     "delete at once": restate({ deletePolicy: "force" }),
+    "an end to draining": restate({ drain: { maxAgeSeconds: 86_400 } }),
+    "an end to draining, with a remedy": restate({
+      drain: { maxAgeSeconds: 1, onMaxAge: "pauseAndMove" },
+    }),
     "a PodSpec with fields nobody knows": deployment({
       template: { spec: { containers: [], timeoutSeconds: 5, anything: { at: ["all"] } } },
     }),
@@ -266,6 +270,15 @@ const DEPLOYMENTS: readonly CreateRow[] = [
   }),
   ...rows("deployment", 'supported values: "hold", "force"', {
     "unknown drain action": restate({ drain: { onTimeout: "kill" } }),
+  }),
+  ...rows("deployment", 'supported values: "alert", "pauseAndMove", "cancel", "kill"', {
+    "unknown remedy": restate({ drain: { maxAgeSeconds: 1, onMaxAge: "hold" } }),
+  }),
+  ...rows("deployment", "spec.restate.drain.onMaxAge needs spec.restate.drain.maxAgeSeconds", {
+    "a remedy without an age": restate({ drain: { onMaxAge: "kill" } }),
+  }),
+  ...rows("deployment", "spec.restate.drain.maxAgeSeconds: Invalid value: 0", {
+    "an age of no time": restate({ drain: { maxAgeSeconds: 0 } }),
   }),
   ...rows("deployment", "spec.restate.drain.timeoutSeconds: Invalid value: -1", {
     "drain timeout -1": restate({ drain: { timeoutSeconds: -1 } }),
