@@ -35,60 +35,76 @@ const counted = (afterMs: number, usage: Partial<DeploymentUsage>): UsageAnswer 
 
 const EMPTY = { activePinned: 0, phase: "drained", emptySinceMs: START_MS } as const;
 
+interface Reading {
+  readonly before: DrainState;
+  readonly answer: UsageAnswer;
+  readonly expected: Partial<DrainState>;
+}
+
 describe("a reading", () => {
-  test.each<[string, DrainState, UsageAnswer, Partial<DrainState>]>([
+  test.each<[string, Reading]>([
     [
       "work goes on",
-      drain(),
-      counted(10_000, { pinned: 2, oldest: START }),
-      { activePinned: 2, oldest: START },
+      {
+        before: drain(),
+        answer: counted(10_000, { pinned: 2, oldest: START }),
+        expected: { activePinned: 2, oldest: START },
+      },
     ],
     [
       "the first that finds nothing",
-      drain(),
-      counted(10_000, {}),
       {
-        ...EMPTY,
-        since: "2026-01-01T00:00:10Z",
-        emptySinceMs: START_MS + 10_000,
+        before: drain(),
+        answer: counted(10_000, {}),
+        expected: {
+          ...EMPTY,
+          since: "2026-01-01T00:00:10Z",
+          emptySinceMs: START_MS + 10_000,
+        },
       },
     ],
     [
       "the second that finds nothing, too soon to count",
-      drain(EMPTY),
-      counted(9_999, {}),
-      { ...EMPTY },
+      { before: drain(EMPTY), answer: counted(9_999, {}), expected: { ...EMPTY } },
     ],
     [
       "the second that finds nothing",
-      drain(EMPTY),
-      counted(10_000, {}),
-      { ...EMPTY, confirmed: true },
+      {
+        before: drain(EMPTY),
+        answer: counted(10_000, {}),
+        expected: { ...EMPTY, confirmed: true },
+      },
     ],
     [
       "nothing unfinished, but routed to",
-      drain({ ...EMPTY, phase: "draining", latestFor: 1 }),
-      counted(10_000, { routed: 1 }),
-      { ...EMPTY, phase: "draining", latestFor: 1, confirmed: true },
+      {
+        before: drain({ ...EMPTY, phase: "draining", latestFor: 1 }),
+        answer: counted(10_000, { routed: 1 }),
+        expected: { ...EMPTY, phase: "draining", latestFor: 1, confirmed: true },
+      },
     ],
     [
       "work that began after nothing was found",
-      drain({ ...EMPTY, confirmed: true }),
-      counted(20_000, { unpinned: 1 }),
-      { activePinned: 0, activeUnpinned: 1, since: "2026-01-01T00:00:20Z" },
+      {
+        before: drain({ ...EMPTY, confirmed: true }),
+        answer: counted(20_000, { unpinned: 1 }),
+        expected: { activePinned: 0, activeUnpinned: 1, since: "2026-01-01T00:00:20Z" },
+      },
     ],
     [
       "no answer: the counts stay, the agreement does not",
-      drain({ ...EMPTY, confirmed: true }),
-      { kind: "unknown", atMs: START_MS + 20_000, message: "no answer" },
       {
-        activePinned: 0,
-        phase: "unknown",
-        since: "2026-01-01T00:00:20Z",
-        message: "no answer",
+        before: drain({ ...EMPTY, confirmed: true }),
+        answer: { kind: "unknown", atMs: START_MS + 20_000, message: "no answer" },
+        expected: {
+          activePinned: 0,
+          phase: "unknown",
+          since: "2026-01-01T00:00:20Z",
+          message: "no answer",
+        },
       },
     ],
-  ])("%s", (_, before, answer, expected) => {
+  ])("%s", (_, { before, answer, expected }) => {
     const { emptySinceMs: __, ...base } = drain();
     expect(readingOf(before, answer)).toEqual({
       ...base,
@@ -115,8 +131,10 @@ describe("says more", () => {
   });
 });
 
+/** Polled for a while already. */
+const slower = (intervalMs: number) => ({ next: { ...NEXT, intervalMs } });
+
 describe("asks again", () => {
-  const slower = (intervalMs: number) => ({ next: { ...NEXT, intervalMs } });
   test.each<[string, Partial<DrainState>, number]>([
     ["soon when something moved", { activePinned: 2, ...slower(60_000) }, 10_000],
     ["soon when a second reading is wanted", { emptySinceMs: START_MS, ...slower(60_000) }, 10_000],
