@@ -118,9 +118,9 @@ export function defineVersionDrain({ admins }: { readonly admins: AdminPool }) {
         // Told to start over: what was read of this very deployment stays until there is a newer reading.
         const known = before?.deploymentId === order.deploymentId ? before : undefined;
         const drain = ordered(known ?? unread(order, nowMs), order);
-        if (known !== undefined && !isSameRemedy(known, drain)) wakeReconciler(ctx, drain);
         cancelPoll(ctx, before);
         await sendPoll(ctx, drain, 0);
+        if (known !== undefined && !isSameRemedy(known, drain)) wakeReconciler(ctx, drain);
       }),
       poll: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext, { n }: { n: number }) => {
         const drain = await ctx.get<DrainState>(DRAIN);
@@ -135,8 +135,9 @@ export function defineVersionDrain({ admins }: { readonly admins: AdminPool }) {
           return;
         }
         const read = readingOf(treated, answer);
-        if (saysMore(drain, read)) wakeReconciler(ctx, read);
         await sendPoll(ctx, read, intervalAfter(drain, read));
+        // Last: whoever is woken reads what has been kept by then.
+        if (saysMore(drain, read)) wakeReconciler(ctx, read);
       }),
       cancel: handlers.object.exclusive(KEPT, async (ctx: ObjectContext) => {
         const drain = await ctx.get<DrainState>(DRAIN);

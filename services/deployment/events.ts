@@ -6,12 +6,15 @@ import { KubeError } from "../kube/errors.ts";
 import { emitEvent } from "../kube/events.ts";
 import { refTo } from "../kube/kinds.ts";
 
-/** Writes an event. What it tells has happened already: that it cannot be told changes nothing. */
-export async function tell(
-  kube: KubeClient,
-  { metadata }: RestateDeployment,
-  event: EventClaim,
-): Promise<void> {
+interface Told {
+  readonly metadata: Pick<RestateDeployment["metadata"], "name" | "namespace" | "uid">;
+}
+
+/**
+ * Writes an event. What it tells has happened already: that it cannot be told, as in a namespace that is being deleted, changes
+ * nothing.
+ */
+export async function tell(kube: KubeClient, { metadata }: Told, event: EventClaim): Promise<void> {
   const ref = refTo("RestateDeployment", metadata.name, metadata.namespace);
   try {
     await emitEvent(kube, { ref, uid: metadata.uid }, event);

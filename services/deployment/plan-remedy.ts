@@ -272,19 +272,22 @@ export function isOverdue({ remedy }: Pick<VersionStatus, "remedy">): boolean {
   return (remedy?.remaining ?? 0) > 0;
 }
 
-/** Told once, when the time of a version is over. */
+/** Told once, when the time of a version is over: also where all of its work has been dealt with by then. */
 export function overdueEvents(
   before: readonly VersionStatus[],
   now: readonly VersionStatus[],
 ): EventClaim[] {
-  const known = new Set(before.filter(isOverdue).map(({ name }) => name));
+  const known = new Set(before.filter(wasOverdue).map(({ name }) => name));
   return now
-    .filter((version) => isOverdue(version) && !known.has(version.name))
+    .filter((version) => wasOverdue(version) && !known.has(version.name))
     .map(({ name, remedy }) => {
-      const remaining = count(remedy?.remaining ?? 0, "invocation");
-      const message = `${name} has ${remaining} unfinished after spec.restate.drain.maxAgeSeconds; onMaxAge is ${remedy?.action ?? "alert"}`;
+      const message = `${name} has not finished its invocations within spec.restate.drain.maxAgeSeconds; onMaxAge is ${remedy?.action ?? "alert"}`;
       return { type: "Warning", reason: "DrainOverdue", message };
     });
+}
+
+function wasOverdue({ remedy }: VersionStatus): boolean {
+  return (remedy?.remaining ?? 0) > 0 || (remedy?.done ?? 0) > 0;
 }
 
 /** What came of an order that is due. */

@@ -6,13 +6,13 @@ import type { RestateDeployment } from "../../crds/restate-deployment.ts";
 import { assertNever } from "../core/assert-never.ts";
 import { titleOf } from "../core/resource.ts";
 import type { KubeClient } from "../kube/client.ts";
-import { emitEvent } from "../kube/events.ts";
 import { refTo } from "../kube/kinds.ts";
 import { PlannedResource } from "../kube/planned-resource.ts";
 import type { ActionResult, Attempt, ResourceKind } from "../reconciler/resource-kind.ts";
 import type { DeploymentAction, DeploymentReason, DeploymentStatus, DrainReport } from "./api.ts";
 import { applyAction } from "./apply.ts";
 import { DRAINS } from "./drain-assistants.ts";
+import { tell } from "./events.ts";
 import {
   observeDeployment,
   readDeployment,
@@ -97,7 +97,6 @@ function deploymentAttempt(
 ): Attempt<DeploymentAction, DeploymentStatus, DeploymentReason, DrainReport> {
   const { kube } = context;
   const [namespace = "", name = ""] = key.split("/");
-  const ref = refTo("RestateDeployment", name, namespace);
   const planned = new PlannedResource(() => readDeployment(kube, namespace, name));
   /** What the plan was made from; a process that takes over in the middle of one looks again. */
   let observed: ObservedDeployment | undefined;
@@ -136,7 +135,7 @@ function deploymentAttempt(
       return next === undefined ? { kind: "done" } : patchStatus(kube, deployment, next);
     },
     async emit(event, { uid }) {
-      await emitEvent(kube, { ref, uid }, event);
+      await tell(kube, { metadata: { namespace, name, uid } }, event);
     },
     async writeFailure({ reason, message }) {
       const deployment = await readDeployment(kube, namespace, name);
@@ -145,8 +144,7 @@ function deploymentAttempt(
       const status = withReady(deployment, ready, { nowMs: Date.now() });
       if (status === undefined) return;
       await patchStatus(kube, deployment, status);
-      const { uid } = deployment.metadata;
-      await emitEvent(kube, { ref, uid }, { type: "Warning", reason, message });
+      await tell(kube, deployment, { type: "Warning", reason, message });
     },
   };
 }

@@ -270,7 +270,7 @@ export class KubeClient {
 
   /**
    * The client library makes a new pool of connections for every request, which would be a TLS handshake each (half of what
-   * a reconcile costs), and making the pool alone is a fifth of this process's work: one is used until it is old.
+   * a reconcile costs); one of them, with its credentials, is used for all until it is old.
    */
   #access(): Promise<Access> {
     const nowMs = performance.now();

@@ -243,6 +243,16 @@ describe("status", () => {
           collisionCount: 1,
           labelSelector: "app=greeter",
           deploymentId: "dp_1",
+          versions: [
+            {
+              name: "status-4",
+              phase: "Draining",
+              since: instant,
+              replicas: 1,
+              readyReplicas: 1,
+              remedy: { action: "kill", at: instant, done: 1, remaining: 2, message: "m" },
+            },
+          ],
           knative: { configurationName: "c", routeName: "r", url: "u", latestRevision: "l" },
           deletion: {
             policy: "drain",

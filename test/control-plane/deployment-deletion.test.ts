@@ -161,15 +161,26 @@ describe("without work", () => {
 
 describe.for(["is down", "hangs"] as const)("Restate %s", (how) => {
   const suffix = how === "hangs" ? "hangs" : "down";
-  const [held, forced] = [`held-${suffix}`, `forced-${suffix}`];
+  const [held, forced, atOnce] = [`held-${suffix}`, `forced-${suffix}`, `at-once-${suffix}`];
   let left: Version;
+  let leftAtOnce: Version;
 
   beforeAll(async () => {
     await deploy(held, { drain: { timeoutSeconds: 1 } });
     left = await deploy(forced, { drain: { timeoutSeconds: 1, onUnreachable: "force" } });
+    leftAtOnce = await deploy(atOnce, { deletePolicy: "force" });
     stage.world.adminByUrl(how);
-    await stage.remove(held);
-    await stage.remove(forced);
+    for (const name of [held, forced, atOnce]) await stage.remove(name);
+  });
+
+  test("policy force: at once, and what is left behind is named", async () => {
+    stage.world.adminByUrl(how);
+    await stage.untilGone(atOnce);
+    const { name, deploymentId } = leftAtOnce;
+    expect(await eventsOf(stage.objects, keyOf(atOnce), "ForcedDeletion")).toEqual([
+      `Deleting ${atOnce} without waiting for ${name} (${deploymentId}, not counted): deletePolicy is force`,
+    ]);
+    await stage.world.admin.removeDeployment(deploymentId);
   });
 
   test("onUnreachable force: let go at the deadline, and what is left behind is named", async () => {
@@ -222,4 +233,9 @@ test("the namespace is deleted: with work, and with a Restate that does not answ
     const namespace = await stage.objects.get("Namespace", GOING);
     return namespace === undefined;
   });
+  const reconciles = await stage.operator.admin.query<{ key: string; failure?: string | null }>(
+    `SELECT target_service_key AS key, completion_failure AS failure FROM sys_invocation
+     WHERE starts_with(target_service_key, '${GOING}/') AND completion_failure IS NOT NULL`,
+  );
+  expect(reconciles).toEqual([]);
 });

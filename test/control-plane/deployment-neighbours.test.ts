@@ -1,6 +1,6 @@
 /**
- * RestateDeployments and what stands beside them: namesakes in other namespaces, services and Services of others, taken names,
- * many versions, and the objects that an earlier operator left.
+ * RestateDeployments and what stands beside them: namesakes in other namespaces, services and Services of others, taken names, and
+ * the objects that an earlier operator left.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,7 +16,6 @@ import {
   untilDeployed,
   untilPhase,
   untilReason,
-  untilStatus,
   urlOfVersion,
   type DeploymentStatus,
   type Key,
@@ -134,56 +133,6 @@ test("a ReplicaSet of somebody else has the version's name: another hash is made
   expect(latestOf(status)).toBe(other);
   const after = await stage.objects.get("ReplicaSet", name, key.namespace);
   expect(after?.metadata.resourceVersion).toBe(before?.metadata.resourceVersion);
-});
-
-test("V9: twenty versions with work; the twenty-first waits until one has ended", async () => {
-  const key = keyOf("many");
-  const work = [];
-  for (let number = 1; number <= 20; number += 1) {
-    const version = `v${number}`;
-    await release(key, { service: "Many", version });
-    await untilDeployed(stage.objects, key);
-    work.push({ version, unfinished: await stage.worker.start("suspended", "Many") });
-  }
-  await release(key, { service: "Many", version: "v21" });
-  const { message } = await untilReason(stage.objects, key, "TooManyVersions");
-  expect(message).toMatch(/^20 versions still have pods or are registered, .*maxVersions is 20/);
-  const counted = await untilStatus(stage.objects, key, {
-    what: "the work of all older versions is counted",
-    is: ({ versions }) => versions!.filter((each) => each.invocations?.pinned === 1).length >= 19,
-  });
-  expect(counted.versions).toHaveLength(20);
-  const last = work.pop()!;
-  for (const { version, unfinished } of work) expect(await unfinished.finish()).toBe(version);
-  const status = await untilDeployed(stage.objects, key);
-  expect(await stage.world.call("Many/runningUnbegun", "x")).toBe("v21");
-  expect(status.versions![0]).toMatchObject({ phase: "Latest" });
-  expect(await last.unfinished.finish()).toBe("v20");
-  // every step of reconciles that ask twenty drains ran once
-  expect(await stage.operator.logOf("services")).not.toMatch(/awaitNext|RT0016/);
-}, 600_000);
-
-test("versions beyond revisionHistoryLimit go for good", async () => {
-  const key = keyOf("history");
-  const names: string[] = [];
-  for (const version of ["v1", "v2", "v3", "v4"]) {
-    const image = `history:${version}`;
-    await stage.world.addImage(image, stage.worker.services("History", version));
-    const spec = { revisionHistoryLimit: 1 };
-    await applyDeployment(stage.objects, key, { image, restate: stage.byUrl(), spec });
-    names.push(latestOf(await untilDeployed(stage.objects, key)));
-  }
-  const status = await untilStatus(stage.objects, key, {
-    what: "one version is kept beside the latest",
-    is: ({ versions }) => versions?.length === 2 && versions[1]?.phase === "Retained",
-  });
-  expect(status.versions!.map(({ name }) => name)).toEqual([names[3], names[2]]);
-  const sets = await stage.objects.list("ReplicaSet", key.namespace);
-  const own = sets
-    .map(({ metadata }) => metadata.name)
-    .filter((name) => name.startsWith("history-"));
-  expect(own.toSorted()).toEqual([names[2]!, names[3]!].toSorted());
-  expect(await stage.registered("history")).toEqual([urlOfVersion(key, names[3]!)]);
 });
 
 test("objects that an earlier operator made are taken over, with no new roll and no registration", async () => {

@@ -1,7 +1,8 @@
 /**
  * Work that an older version does not finish in time, on a real Restate: each value of `drain.onMaxAge` does what it says to
  * invocations in every status, to none but those of the older version, and says in status how far it is. What cannot be moved
- * goes back, and is never ended.
+ * goes back, and is never ended. Every handler of the operator is replayed at every step: dealing with an invocation takes many
+ * steps, and must survive each of them.
  */
 import * as restate from "@restatedev/restate-sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -135,7 +136,7 @@ describe.concurrent("alert", () => {
     expect(await work.get("suspended")!.finish()).toBe("v1");
     await untilPhase(stage.objects, keyOf("alerted"), { name: first, phase: "Retained" });
     expect(await eventsOf(stage.objects, keyOf("alerted"), "DrainOverdue")).toEqual([
-      `${first} has 1 invocation unfinished after spec.restate.drain.maxAgeSeconds; onMaxAge is alert`,
+      `${first} has not finished its invocations within spec.restate.drain.maxAgeSeconds; onMaxAge is alert`,
     ]);
   });
 });
@@ -257,7 +258,7 @@ describe.concurrent("pauseAndMove", () => {
       expect({ kind, ended: await work.get(kind)!.finish() }).toEqual({ kind, ended: "v2" });
     }
     expect(await eventsOf(stage.objects, keyOf("moved"), "DrainOverdue")).toEqual([
-      `${first} has 3 invocations unfinished after spec.restate.drain.maxAgeSeconds; onMaxAge is pauseAndMove`,
+      `${first} has not finished its invocations within spec.restate.drain.maxAgeSeconds; onMaxAge is pauseAndMove`,
     ]);
   });
 

@@ -459,12 +459,12 @@ describe("the order of a version", () => {
   });
 
   test("an event says it once", () => {
-    const due = (remaining?: number): VersionStatus => ({
+    const due = (remaining?: number, done = 0): VersionStatus => ({
       ...draining,
       remedy: {
         action: "cancel",
         at: NOW,
-        done: 0,
+        done,
         ...(remaining === undefined ? {} : { remaining }),
       },
     });
@@ -473,12 +473,14 @@ describe("the order of a version", () => {
         type: "Warning",
         reason: "DrainOverdue",
         message:
-          "v1 has 2 invocations unfinished after spec.restate.drain.maxAgeSeconds; onMaxAge is cancel",
+          "v1 has not finished its invocations within spec.restate.drain.maxAgeSeconds; onMaxAge is cancel",
       },
     ];
     expect(overdueEvents([due()], [due(2)])).toEqual(events);
     expect(overdueEvents([], [due(2)])).toEqual(events);
+    expect(overdueEvents([due()], [due(0, 2)])).toEqual(events);
     expect(overdueEvents([due(2)], [due(1)])).toEqual([]);
+    expect(overdueEvents([due(2)], [due(0, 2)])).toEqual([]);
     expect(overdueEvents([due(2)], [due(0)])).toEqual([]);
     expect(overdueEvents([draining], [due()])).toEqual([]);
   });
