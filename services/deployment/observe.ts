@@ -22,6 +22,7 @@ import { deploymentUrlOf, type DeploymentUrlResult } from "./deployment-url.ts";
 import {
   controllerOf,
   hasServed,
+  isElsewhere,
   observedVersionOf,
   registeredAt,
   versionObjectOf,
@@ -94,8 +95,11 @@ export async function observeDeployment(
   const current = currentOf(deployment, config);
   const target = targetOf(deployment, config);
   const adminUrl = target.kind === "target" ? target.target.url : undefined;
+  const moved = own.find(
+    (live) => live.metadata?.name === current.name && isElsewhere(live, deployment, adminUrl),
+  );
   const objects = own.map((live) => {
-    const isCurrent = live.metadata?.name === current.name;
+    const isCurrent = live.metadata?.name === current.name && live !== moved;
     const where = isCurrent ? undefined : registeredAt(live, config);
     return versionObjectOf(live, where ?? adminUrl);
   });
@@ -111,6 +115,7 @@ export async function observeDeployment(
   const versions = own.map((live, index) =>
     observedVersionOf(live, deployment, {
       current: current.name,
+      moved: live === moved,
       registry: registries.get(objects[index]?.adminUrl ?? ""),
       ...(around.gateJob === undefined || live.metadata?.name !== current.name
         ? {}
@@ -121,7 +126,7 @@ export async function observeDeployment(
   );
   return {
     deployment,
-    current: { ...current, ...(around.takenBy === undefined ? {} : { takenBy: around.takenBy }) },
+    current: { ...current, ...takenByOf(around, moved) },
     target,
     versions,
     objects,
@@ -134,6 +139,14 @@ export async function observeDeployment(
       spec.restate.register.cluster !== undefined &&
       (cluster === undefined || cluster.metadata.deletionTimestamp !== undefined),
   };
+}
+
+function takenByOf(
+  { takenBy }: Around,
+  moved: V1ReplicaSet | undefined,
+): Pick<ObservedDeployment["current"], "takenBy"> {
+  if (moved !== undefined) return { takenBy: "a version that is registered with another Restate" };
+  return takenBy === undefined ? {} : { takenBy };
 }
 
 function currentOf(

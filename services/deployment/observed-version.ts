@@ -78,6 +78,27 @@ export function registeredAt(
   return result.kind === "target" ? result.target.url : undefined;
 }
 
+/**
+ * Whether a version is registered with another Restate than the one the resource names by now. It cannot be the version that
+ * is asked for: its work is there, and has to be waited for there (V2). With `register.cluster` this cannot be, because the
+ * name of the cluster is part of the version's name.
+ */
+export function isElsewhere(
+  { metadata }: V1ReplicaSet,
+  { spec }: RestateDeployment,
+  adminUrl: string | undefined,
+): boolean {
+  const { annotations = {} } = metadata ?? {};
+  const noted = annotations[ADMIN_URL_ANNOTATION];
+  return (
+    spec.restate.register.cluster === undefined &&
+    annotations[DEPLOYMENT_ID_ANNOTATION] !== undefined &&
+    noted !== undefined &&
+    adminUrl !== undefined &&
+    noted !== adminUrl
+  );
+}
+
 /** uid of the controller of a ReplicaSet. */
 export function controllerOf({ metadata }: V1ReplicaSet): string | undefined {
   return metadata?.ownerReferences?.find(({ controller }) => controller === true)?.uid;
@@ -97,6 +118,8 @@ export function observedVersionOf(
   deployment: RestateDeployment,
   seen: {
     readonly current: string;
+    /** It is registered with another Restate than is asked for. */
+    readonly moved: boolean;
     readonly registry: Registry | undefined;
     readonly hpa: ObservedObject | undefined;
     /** Of the current version, where there is one. */
@@ -116,6 +139,7 @@ export function observedVersionOf(
     createdAtMs: new Date(metadata?.creationTimestamp ?? 0).getTime(),
     isCurrent: name === seen.current,
     podTemplateMatches:
+      !seen.moved &&
       annotations[POD_TEMPLATE_ANNOTATION] === podTemplateJson(deployment.spec.template),
     generation: metadata?.generation ?? 0,
     ...(status?.observedGeneration === undefined

@@ -90,8 +90,13 @@ function isCurrent(version: ObservedVersion): boolean {
   return version.isCurrent && version.podTemplateMatches;
 }
 
+/** Kubernetes notes whole seconds: of two versions made in the same one, the one that is asked for is the newer. */
 function newestFirst(a: ObservedVersion, b: ObservedVersion): number {
-  return b.createdAtMs - a.createdAtMs || (a.name < b.name ? -1 : 1);
+  return (
+    b.createdAtMs - a.createdAtMs ||
+    Number(b.isCurrent) - Number(a.isCurrent) ||
+    (a.name < b.name ? -1 : 1)
+  );
 }
 
 function planOlder(

@@ -13,6 +13,7 @@ import {
   readyOf,
   statusOf,
   untilDeployed,
+  untilPhase,
   untilReason,
   untilStatus,
   urlOfVersion,
@@ -186,4 +187,30 @@ test("hosts that the operator does not connect to: the condition names field and
     await stage.remove(`refused-${index}`);
     await stage.untilGone(`refused-${index}`, stage.namespace, 20_000);
   }
+});
+
+test("V2: registered elsewhere from now on, a version with work is drained where it was", async () => {
+  const { objects, world } = stage;
+  const key = await deploy("moved", stage.byUrl());
+  const first = (await untilDeployed(objects, key)).versions![0]!.name;
+  await world.hold("Registeredmoved", "while it moves");
+
+  world.admins("admin.elsewhere.svc.cluster.local:9070", "answers");
+  const elsewhere = { service: { name: "admin", namespace: "elsewhere" } };
+  await deploy("moved", { ...stage.byUrl(), register: elsewhere });
+  const status = await untilDeployed(objects, key);
+  const second = status["latest"];
+  expect(second).not.toBe(first);
+  expect(status["collisionCount"]).toBe(1);
+  const draining = await untilStatus(objects, key, {
+    what: "its work is counted",
+    is: ({ versions }) => versions?.find(({ name }) => name === first)?.invocations?.pinned === 1,
+  });
+  expect(draining.versions!.find(({ name }) => name === first)).toMatchObject({
+    phase: "Draining",
+    replicas: 1,
+  });
+  await world.letGo("while it moves");
+  await untilPhase(objects, key, { name: first, phase: "Retained" });
+  expect(await stage.registered("moved")).toEqual([urlOfVersion(key, String(second))]);
 });

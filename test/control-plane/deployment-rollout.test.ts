@@ -175,10 +175,11 @@ test("abort: the version is given up, and the one before serves on", async () =>
   const first = await served("abort");
   await applyDeployment(objects, key("abort"), { image: "abort:2", restate: gated() });
   await untilReason(objects, key("abort"), "AwaitingPromotion");
-  const waiting = (await objects.get("RestateDeployment", "abort", NAMESPACE))!["status"] as {
-    versions: { name: string }[];
-  };
-  const second = waiting.versions[0]!.name;
+  const waiting = await untilStatus(objects, key("abort"), {
+    what: "the second version waits",
+    is: ({ versions }) => versions?.some(({ phase }) => phase === "Gated") === true,
+  });
+  const second = waiting.versions!.find(({ phase }) => phase === "Gated")!.name;
   await applyDeployment(objects, key("abort"), {
     image: "abort:2",
     restate: gated(),

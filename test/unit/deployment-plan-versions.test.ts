@@ -849,3 +849,11 @@ test("the order in which versions are read does not matter", () => {
     planVersions(aQuestion({ versions: versions.toReversed(), reports })),
   );
 });
+
+test("of two versions made in the same second, the one that is asked for is the newer", () => {
+  const createdAtMs = Date.parse(BEFORE);
+  const question = aQuestion({
+    versions: [aVersion({ name: "v1", createdAtMs }), theCurrent({ name: "v2", createdAtMs })],
+  });
+  expect(planVersions(question).versions.map(({ name }) => name)).toEqual(["v2", "v1"]);
+});
