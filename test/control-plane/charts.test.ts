@@ -5,21 +5,25 @@
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { ClusterAccess } from "../../bootstrap/kubernetes/cluster.ts";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Cluster } from "../../bootstrap/kubernetes/cluster.ts";
+import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
 import { chartDir, crdChartDir, helm, RELEASE } from "../harness/charts.ts";
-import { kubectl, sharedControlPlane } from "../harness/kubernetes.ts";
+import { kubectl, logProgress, testRunDir } from "../harness/kubernetes.ts";
 
 const BUILD_TIMEOUT_MS = 1_500_000;
 const CRD_RELEASE = "restate-operator-crds";
 
-let cluster: ClusterAccess;
+/** One of its own: on the others, operators have installed the CRDs already. */
+let cluster: Cluster;
 
 beforeAll(async () => {
-  cluster = await sharedControlPlane();
+  cluster = await startControlPlane({ dir: join(testRunDir(), "charts"), log: logProgress });
 }, BUILD_TIMEOUT_MS);
 
-/** CRDs may be in use by other tests of this control plane, so these releases leave them alone. */
+afterAll(() => cluster.stop());
+
+/** The CRDs are another test's, so these releases leave them alone. */
 const WITHOUT_CRDS = ["--set", "installCrds=false"];
 
 async function helmOn(namespace: string, args: readonly string[]): Promise<string> {
