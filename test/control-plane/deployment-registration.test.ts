@@ -126,7 +126,7 @@ test("a hanging Restate delays nobody who registers elsewhere", async () => {
   for (const name of ["hang-1", "hang-2", "hang-3"]) await deploy(name, { register: hanging });
   const startedAt = performance.now();
   await untilDeployed(objects, await deploy("prompt", stage.byUrl()));
-  expect(performance.now() - startedAt).toBeLessThan(10_000);
+  expect(performance.now() - startedAt).toBeLessThan(30_000);
   const { message } = await untilReason(objects, keyOf("hang-1"), "AdminCallFailed");
   expect(message).toMatch(/no answer/);
   for (const name of ["hang-1", "hang-2", "hang-3"]) await stage.remove(name);
