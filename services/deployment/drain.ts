@@ -22,6 +22,7 @@ import {
 import { timestampOf } from "../core/conditions.ts";
 import { canonicalJson } from "../core/digest.ts";
 import type { ReconcilerHandlers } from "../reconciler/api.ts";
+import { NOTHING_KEPT, OBJECT_OPTIONS } from "../reconciler/object-options.ts";
 import type { AdminPool } from "../restate/admin-pool.ts";
 import type { DrainReport, RemedyOrder } from "./api.ts";
 import { treat } from "./drain-remedy.ts";
@@ -43,7 +44,6 @@ const ENDING_MS = 15 * 60_000;
 const POLL_SCHEDULED_MS = 5 * 60_000;
 const SLOWER = 1.5;
 
-const NOTHING_KEPT = { journalRetention: 0, idempotencyRetention: 0 } as const;
 const PRIVATE = { ...NOTHING_KEPT, ingressPrivate: true } as const;
 /** How long a person can read that a drain began or ended. */
 const KEPT = {
@@ -102,15 +102,7 @@ export function defineVersionDrain({ admins }: { readonly admins: AdminPool }) {
   return object({
     name: VERSION_DRAIN,
     description: "Watches a version of a RestateDeployment until it has no unfinished invocations",
-    options: {
-      inactivityTimeout: { seconds: 20 },
-      abortTimeout: { seconds: 30 },
-      retryPolicy: {
-        initialInterval: 100,
-        maxInterval: { seconds: 5 },
-        maxAttempts: 2_147_483_647,
-      },
-    },
+    options: OBJECT_OPTIONS,
     handlers: {
       begin: handlers.object.exclusive(KEPT, async (ctx: ObjectContext, order: DrainOrder) => {
         const before = await ctx.get<DrainState>(DRAIN);

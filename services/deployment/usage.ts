@@ -13,6 +13,7 @@ import {
   rpc,
   type ObjectContext,
 } from "@restatedev/restate-sdk";
+import { NOTHING_KEPT, OBJECT_OPTIONS } from "../reconciler/object-options.ts";
 import type { RestateAdmin } from "../restate/admin.ts";
 import type { AdminPool } from "../restate/admin-pool.ts";
 
@@ -25,11 +26,7 @@ const SILENT_MS = 10_000;
 /** A count that is no longer shared is forgotten, so that nothing is left of a Restate that nobody asks about. */
 const FORGET_MS = SHARED_MS + 5_000;
 
-const NOTHING_KEPT = {
-  journalRetention: 0,
-  idempotencyRetention: 0,
-  ingressPrivate: true,
-} as const;
+const PRIVATE = { ...NOTHING_KEPT, ingressPrivate: true } as const;
 const STEP = { maxRetryAttempts: 2, maxRetryDuration: { seconds: 2 } } as const;
 
 /** Unfinished work of one deployment. */
@@ -81,18 +78,10 @@ export function defineInvocationUsage({ admins }: { readonly admins: AdminPool }
   return object({
     name: INVOCATION_USAGE,
     description: "Counts the unfinished invocations of a Restate, once for all who ask",
-    options: {
-      inactivityTimeout: { seconds: 20 },
-      abortTimeout: { seconds: 30 },
-      retryPolicy: {
-        initialInterval: 100,
-        maxInterval: { seconds: 5 },
-        maxAttempts: 2_147_483_647,
-      },
-    },
+    options: OBJECT_OPTIONS,
     handlers: {
       count: handlers.object.exclusive(
-        NOTHING_KEPT,
+        PRIVATE,
         async (ctx: ObjectContext, { deploymentId }: UsageQuestion): Promise<UsageAnswer> => {
           const counted = await sharedCount(ctx, admins);
           if (counted.kind === "unknown") return counted;
@@ -100,7 +89,7 @@ export function defineInvocationUsage({ admins }: { readonly admins: AdminPool }
           return { kind, atMs, usage: deployments[deploymentId] ?? UNUSED };
         },
       ),
-      expire: handlers.object.exclusive(NOTHING_KEPT, async (ctx: ObjectContext) => {
+      expire: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext) => {
         ctx.clearAll();
       }),
     },

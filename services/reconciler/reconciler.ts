@@ -26,11 +26,10 @@ import { KubeError } from "../kube/errors.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Cause, ReconcilerHandlers, RetryRequest, Self } from "./api.ts";
 import { readMemory, writeMemory, type LastReconcile, type Memory } from "./memory.ts";
+import { NOTHING_KEPT, OBJECT_OPTIONS } from "./object-options.ts";
 import type { Attempt, ResourceKind } from "./resource-kind.ts";
 import { armResync, armRetry, disarmRetry, forgetTimers } from "./timers.ts";
 
-/** Nothing is kept of invocations that only pass a message on. */
-const NOTHING_KEPT = { journalRetention: 0, idempotencyRetention: 0 } as const;
 /** How long a person can read a reconcile after it ended. */
 const RECONCILE_KEPT = { journalRetention: { hours: 24 }, idempotencyRetention: 0 } as const;
 
@@ -43,10 +42,7 @@ const STEP = {
 } as const;
 
 const OPTIONS = {
-  inactivityTimeout: { seconds: 20 },
-  abortTimeout: { seconds: 30 },
-  // An endpoint that is away uses up attempts too; a paused invocation would block its key until a person comes.
-  retryPolicy: { initialInterval: 100, maxInterval: { seconds: 5 }, maxAttempts: 2_147_483_647 },
+  ...OBJECT_OPTIONS,
   asTerminalError: (error: unknown) =>
     error instanceof KubeError && !error.retryable ? new TerminalError(error.message) : undefined,
 } as const;

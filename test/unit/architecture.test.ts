@@ -399,7 +399,10 @@ const RULES: readonly Rule[] = [
       ["bootstrap/x.ts", `"https://${["proxy", "golang", "org"].join(".")}/"`],
     ],
     fine: [
-      ["README.md", "see docs/work/x, ~/work/x and https://example.org/home/x"],
+      [
+        "README.md",
+        `see docs${["", "work", "x"].join("/")}, ~${["", "work", "x"].join("/")} and https://example.org/home/x`,
+      ],
       ["Dockerfile", "FROM gcr.io/distroless/nodejs24-debian12"],
     ],
   },
