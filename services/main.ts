@@ -22,6 +22,7 @@ import { serveEndpoint, serveHealth, type Readiness } from "./endpoint.ts";
 import { KubeClient, loadKubeConfig } from "./kube/client.ts";
 import type { Kind } from "./kube/kinds.ts";
 import { defineReconciler } from "./reconciler/reconciler.ts";
+import { Turns } from "./reconciler/turns.ts";
 import { keepRegistered } from "./registration.ts";
 import { RestateAdmin } from "./restate/admin.ts";
 import { AdminPool } from "./restate/admin-pool.ts";
@@ -117,11 +118,12 @@ function reconcilersOf(
     cloudEnvironmentKind({ kube }),
   ] as const;
   const [clusters, deployments, environments] = kinds;
+  const shared = { telemetry, turns: new Turns() };
   return {
     services: [
-      defineReconciler(clusters, telemetry),
-      defineReconciler(deployments, telemetry),
-      defineReconciler(environments, telemetry),
+      defineReconciler(clusters, shared),
+      defineReconciler(deployments, shared),
+      defineReconciler(environments, shared),
       defineVersionDrain({ admins }),
       defineInvocationUsage({ admins }),
     ],

@@ -29,6 +29,7 @@ import { readMemory, writeMemory, type LastReconcile, type Memory } from "./memo
 import { NOTHING_KEPT, OBJECT_OPTIONS } from "./object-options.ts";
 import type { Attempt, ResourceKind } from "./resource-kind.ts";
 import { armResync, armRetry, disarmRetry, forgetTimers } from "./timers.ts";
+import type { Turns } from "./turns.ts";
 
 /** How long a person can read a reconcile after it ended. */
 const RECONCILE_KEPT = { journalRetention: { hours: 24 }, idempotencyRetention: 0 } as const;
@@ -50,7 +51,7 @@ const OPTIONS = {
 /** The virtual object that reconciles one kind of resource, keyed by resource name. */
 export function defineReconciler<Action extends AnyAction, Status, Reason extends string, Report>(
   kind: ResourceKind<Action, Status, Reason, Report>,
-  telemetry: Telemetry,
+  { telemetry, turns }: { readonly telemetry: Telemetry; readonly turns: Turns },
 ) {
   const self: Self = (ctx) =>
     ctx.objectSendClient<ReconcilerHandlers>({ name: kind.service }, ctx.key);
@@ -65,7 +66,14 @@ export function defineReconciler<Action extends AnyAction, Status, Reason extend
       }),
       reconcile: handlers.object.exclusive(
         { ...RECONCILE_KEPT, ingressPrivate: true },
-        (ctx: ObjectContext, _cause: Cause) => reconcile(run, ctx),
+        async (ctx: ObjectContext, _cause: Cause) => {
+          const endTurn = await turns.take(ctx.request().attemptCompletedSignal);
+          try {
+            return await reconcile(run, ctx);
+          } finally {
+            endTurn();
+          }
+        },
       ),
       resync: handlers.object.exclusive(
         { ...NOTHING_KEPT, ingressPrivate: true },

@@ -125,14 +125,18 @@ test("a ReplicaSet of somebody else has the version's name: another hash is made
       },
     },
   });
-  const before = await stage.objects.get("ReplicaSet", name, key.namespace);
+  const before = await until("its controller has seen it", async () => {
+    const live = await stage.objects.get("ReplicaSet", name, key.namespace);
+    const { observedGeneration } = live?.["status"] as { observedGeneration?: number };
+    return observedGeneration === undefined ? undefined : live;
+  });
   await release(key, { service: "Collision" });
   const status = await untilDeployed(stage.objects, key);
   expect(status).toMatchObject({ collisionCount: 1, versions: [{ phase: "Latest" }] });
   const other = versionName("collision", versionHash({ template, collisionCount: 1 }));
   expect(latestOf(status)).toBe(other);
   const after = await stage.objects.get("ReplicaSet", name, key.namespace);
-  expect(after?.metadata.resourceVersion).toBe(before?.metadata.resourceVersion);
+  expect(after?.metadata.resourceVersion).toBe(before.metadata.resourceVersion);
 });
 
 test("objects that an earlier operator made are taken over, with no new roll and no registration", async () => {

@@ -7,8 +7,12 @@ import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "vitest";
-import { findCluster, type Cluster } from "../../bootstrap/kubernetes/cluster.ts";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
+import {
+  findCluster,
+  type Cluster,
+  type ClusterAccess,
+} from "../../bootstrap/kubernetes/cluster.ts";
 import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
 import { isPortFree } from "../../bootstrap/kubernetes/ports.ts";
 import { isRunning } from "../../bootstrap/process-identity.ts";
@@ -53,8 +57,13 @@ spec:
 `;
 
 describe("the shared control plane", () => {
+  let cluster: ClusterAccess;
+
+  beforeAll(async () => {
+    cluster = await sharedControlPlane();
+  });
+
   test("a StatefulSet with volume claims becomes ready, its claims are bound and can grow", async () => {
-    const cluster = await sharedControlPlane();
     await kubectl(cluster, ["create", "namespace", "stateful"]);
     await kubectl(cluster, ["apply", "-f", "-"], STATEFUL_SET("stateful"));
     const rollout = ["rollout", "status", "statefulset/store", "--timeout=60s"];
@@ -70,7 +79,6 @@ describe("the shared control plane", () => {
   });
 
   test("a Job completes", async () => {
-    const cluster = await sharedControlPlane();
     await kubectl(cluster, ["create", "namespace", "jobs"]);
     await kubectl(cluster, ["-n", "jobs", "create", "job", "once", "--image=example/once:1"]);
     const wait = ["-n", "jobs", "wait", "job/once", "--for=condition=Complete", "--timeout=60s"];
@@ -78,7 +86,6 @@ describe("the shared control plane", () => {
   });
 
   test("RBAC: a service account without a role may do nothing, and the audit log says so", async () => {
-    const cluster = await sharedControlPlane();
     await kubectl(cluster, ["create", "namespace", "rbac"]);
     await kubectl(cluster, ["-n", "rbac", "create", "serviceaccount", "nobody"]);
     const token = (await kubectl(cluster, ["-n", "rbac", "create", "token", "nobody"])).trim();

@@ -1,7 +1,7 @@
 /**
  * The control planes that tests share: one for each test file that runs at the same time, started by the first file that asks,
- * handed on to the next one, ended with the run (kubernetes-teardown.ts). So a file has its control plane for itself, and an
- * operator in it too; files that follow each other keep apart by namespaces and names of their own.
+ * cleared and handed on to the next one, ended with the run (kubernetes-teardown.ts). So a file has its control plane for
+ * itself, and an operator in it too, which finds nothing to do but what its file asks for.
  *
  * A test that needs one for itself (to restart the API server, to play pods) calls startControlPlane with a folder of its own.
  */
@@ -38,13 +38,55 @@ export async function sharedControlPlane(): Promise<ClusterAccess> {
   const dir = join(testRunDir(), `${CONTROL_PLANE}-${process.env["VITEST_POOL_ID"] ?? "1"}`);
   return withLock(`${dir}.lock`, async () => {
     const running = await findCluster(dir);
-    if (running !== undefined) return running;
+    if (running !== undefined) {
+      await clear(running);
+      return running;
+    }
     await removeEndedRuns();
     const cluster = await startControlPlane({ dir, log: logProgress });
     // test files are processes of their own, and the first one must not take the cluster with it
     await detachProcesses(dir);
     return cluster;
   });
+}
+
+const KINDS = ["restateclusters", "restatedeployments", "restatecloudenvironments"] as const;
+const OWN_NAMESPACES = /^(?:default|kube-.*)$/;
+
+/** Removes what the file before left: resources whose operator has ended, and every namespace but those of Kubernetes. */
+async function clear(cluster: ClusterAccess): Promise<void> {
+  const crds = await kubectl(cluster, ["get", "crds", "--output=name"]);
+  for (const kind of KINDS.filter((each) => crds.includes(`/${each}.`))) {
+    await clearKind(cluster, kind);
+  }
+  const namespaces = await kubectl(cluster, [
+    "get",
+    "namespaces",
+    "--output=jsonpath={.items[*].metadata.name}",
+  ]);
+  const left = namespaces.split(" ").filter((name) => !OWN_NAMESPACES.test(name));
+  if (left.length > 0) await kubectl(cluster, ["delete", "namespaces", ...left, "--timeout=120s"]);
+}
+
+async function clearKind(cluster: ClusterAccess, kind: string): Promise<void> {
+  const output = await kubectl(cluster, ["get", kind, "--all-namespaces", "--output=json"]);
+  const { items } = JSON.parse(output) as {
+    items: { metadata: { name: string; namespace?: string } }[];
+  };
+  for (const { metadata } of items) {
+    const { name, namespace } = metadata;
+    const which = [kind, name, ...(namespace === undefined ? [] : [`--namespace=${namespace}`])];
+    await kubectl(cluster, ["delete", ...which, "--wait=false", "--ignore-not-found"]);
+    await kubectl(cluster, ["patch", ...which, "--type=merge", NO_FINALIZERS]).catch(notFound);
+  }
+}
+
+const NO_FINALIZERS = `--patch=${JSON.stringify({ metadata: { finalizers: null } })}`;
+
+/** Nothing was in the way of its deletion. */
+function notFound(error: unknown): string {
+  if (String(error).includes("NotFound")) return "";
+  throw error;
 }
 
 /** Ends the shared control plane of a run and removes the run's folder. */
