@@ -127,8 +127,8 @@ test("a ReplicaSet of somebody else has the version's name: another hash is made
   });
   const before = await until("its controller has seen it", async () => {
     const live = await stage.objects.get("ReplicaSet", name, key.namespace);
-    const { observedGeneration } = live?.["status"] as { observedGeneration?: number };
-    return observedGeneration === undefined ? undefined : live;
+    const status = live?.["status"] as { observedGeneration?: number } | undefined;
+    return status?.observedGeneration === undefined ? undefined : live;
   });
   await release(key, { service: "Collision" });
   const status = await untilDeployed(stage.objects, key);
