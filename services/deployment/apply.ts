@@ -235,7 +235,7 @@ async function deregisterVersion(
   return DONE;
 }
 
-/** The last look is the observation this attempt was made with, or one made anew when that is older than a moment. */
+/** On what was seen within the last moments (`reconciler.ts`): what is registered again by now keeps its pods. */
 async function scaleToZero(
   on: Site,
   { versions }: ObservedDeployment,

@@ -7,8 +7,13 @@ import { assertNever } from "../core/assert-never.ts";
 import { titleOf } from "../core/resource.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { refTo } from "../kube/kinds.ts";
-import { PlannedResource } from "../kube/planned-resource.ts";
-import type { ActionResult, Attempt, ResourceKind } from "../reconciler/resource-kind.ts";
+import { FRESH_MS, PlannedResource } from "../kube/planned-resource.ts";
+import type {
+  ActionResult,
+  Attempt,
+  Remembered,
+  ResourceKind,
+} from "../reconciler/resource-kind.ts";
 import type { DeploymentAction, DeploymentReason, DeploymentStatus, DrainReport } from "./api.ts";
 import { applyAction } from "./apply.ts";
 import { DRAINS } from "./drain-assistants.ts";
@@ -100,9 +105,16 @@ function deploymentAttempt(
   const planned = new PlannedResource(() => readDeployment(kube, namespace, name));
   /** What the plan was made from; a process that takes over in the middle of one looks again. */
   let observed: ObservedDeployment | undefined;
+  let observedAtMs = 0;
+  const observe = async (applied: Remembered["applied"]) => {
+    observedAtMs = performance.now();
+    observed = await observeDeployment(context, { namespace, name }, applied);
+    return observed;
+  };
+  const isOld = () => performance.now() - observedAtMs > FRESH_MS;
   return {
     async plan(remembered, reports) {
-      observed = await observeDeployment(context, { namespace, name }, remembered.applied);
+      observed = await observe(remembered.applied);
       const nowMs = Date.now();
       if (observed === undefined) {
         return { actions: [], outcome: { kind: "gone" }, observedAtMs: nowMs };
@@ -115,7 +127,9 @@ function deploymentAttempt(
     async apply(action, identity) {
       const deployment = await planned.current(identity);
       if (deployment === undefined) return { kind: "superseded" };
-      observed ??= await observeDeployment(context, { namespace, name }, {});
+      if (observed === undefined || (action.kind === "scaleToZero" && isOld())) {
+        observed = await observe({});
+      }
       return observed === undefined
         ? { kind: "superseded" }
         : applyAction(context, { ...observed, deployment }, action);

@@ -5,8 +5,8 @@
  */
 import type { ResourceIdentity } from "../core/resource.ts";
 
-/** For how long a reading made in this very attempt stands for the resource: the length of a few writes. */
-const FRESH_MS = 2_000;
+/** For how long a reading made in this very attempt stands for what is there: the length of a few writes. */
+export const FRESH_MS = 2_000;
 
 interface Identified {
   readonly metadata: { readonly uid: string; readonly generation: number };

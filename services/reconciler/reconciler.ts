@@ -22,12 +22,13 @@ import {
 import { backoffMs } from "../core/backoff.ts";
 import { timestampOf } from "../core/conditions.ts";
 import { PLAN_MAX_BYTES, type AnyAction, type Plan } from "../core/plan.ts";
+import type { ResourceIdentity } from "../core/resource.ts";
 import { KubeError } from "../kube/errors.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Cause, ReconcilerHandlers, RetryRequest, Self } from "./api.ts";
 import { readMemory, writeMemory, type LastReconcile, type Memory } from "./memory.ts";
 import { NOTHING_KEPT, OBJECT_OPTIONS } from "./object-options.ts";
-import type { Attempt, ResourceKind } from "./resource-kind.ts";
+import type { ActionResult, Attempt, ResourceKind } from "./resource-kind.ts";
 import { armResync, armRetry, disarmRetry, forgetTimers } from "./timers.ts";
 import type { Turns } from "./turns.ts";
 
@@ -199,15 +200,17 @@ async function reportsOf<Action extends AnyAction, Status, Reason extends string
   return reports.flatMap((report) => report ?? []);
 }
 
+interface Work<Action extends AnyAction, Status, Reason extends string, Report> {
+  readonly run: Reconcile<Action, Status, Reason, Report>;
+  readonly ctx: ObjectContext;
+  readonly attempt: Attempt<Action, Status, Reason, Report>;
+  readonly memory: Memory;
+  readonly progress: { action: Action | undefined };
+}
+
 /** Carries out a plan: every action, then the events, then the one status write. */
 async function applyAll<Action extends AnyAction, Status, Reason extends string, Report>(
-  work: {
-    run: Reconcile<Action, Status, Reason, Report>;
-    ctx: ObjectContext;
-    attempt: Attempt<Action, Status, Reason, Report>;
-    memory: Memory;
-    progress: { action: Action | undefined };
-  },
+  work: Work<Action, Status, Reason, Report>,
   plan: Plan<Action, Status>,
 ): Promise<LastReconcile> {
   const { run, ctx, attempt, memory, progress } = work;
@@ -240,22 +243,32 @@ async function applyAll<Action extends AnyAction, Status, Reason extends string,
     if (result.kind === "waiting") {
       const { outcome } = result;
       const write = attempt.writeWaiting?.bind(attempt, outcome, plan.status, planned);
-      const said = write === undefined ? result : await ctx.run("write status", write, STEP);
+      const said = write === undefined ? result : await say(work, plan, { planned, write });
       return ended(said.kind === "superseded" ? said : outcome);
     }
     memory.applied = withApplied(memory.applied, result.applied ?? {});
     if (result.kind === "advanced") return ended({ kind: "superseded" });
   }
   progress.action = undefined;
-  for (const event of plan.events ?? []) {
+  const { status } = plan;
+  const write = status === undefined ? undefined : () => attempt.writeStatus(status, planned);
+  const said = await say(work, plan, { planned, write });
+  return ended(said.kind === "superseded" ? said : plan.outcome);
+}
+
+/** The events, and then the status: with it written, nobody would know that they are still to be told. */
+async function say<Action extends AnyAction, Status, Reason extends string, Report>(
+  { ctx, attempt }: Work<Action, Status, Reason, Report>,
+  { events = [] }: Pick<Plan<Action, Status>, "events">,
+  {
+    planned,
+    write,
+  }: { planned: ResourceIdentity; write: (() => Promise<ActionResult>) | undefined },
+): Promise<ActionResult> {
+  for (const event of events) {
     await ctx.run(`emit event ${event.reason}`, () => attempt.emit(event, planned), STEP);
   }
-  const { status } = plan;
-  if (status !== undefined) {
-    const result = await ctx.run("write status", () => attempt.writeStatus(status, planned), STEP);
-    if (result.kind === "superseded") return ended(result);
-  }
-  return ended(plan.outcome);
+  return write === undefined ? { kind: "done" } : ctx.run("write status", write, STEP);
 }
 
 /** Carries out an action that is a message, durably: it is sent once, however often this is replayed. */

@@ -3,10 +3,10 @@
  * own fields do here: paused, progressDeadlineSeconds.
  */
 import { createServer, type Server } from "node:http";
-import { join } from "node:path";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { DeploymentStage, STAGE_TIMEOUT_MS } from "../harness/deployment-stage.ts";
 import {
   applyDeployment,
   readyOf,
@@ -16,16 +16,13 @@ import {
   untilStatus,
   type Key,
 } from "../harness/deployments.ts";
-import { sharedControlPlane, testRunDir } from "../harness/kubernetes.ts";
-import { Objects } from "../harness/objects.ts";
-import { startTestOperator, type TestOperator } from "../harness/operator.ts";
-import { PodWorld } from "../harness/pods.ts";
+import type { Objects } from "../harness/objects.ts";
+import type { PodWorld } from "../harness/pods.ts";
 import { until } from "../harness/until.ts";
 
-const START_TIMEOUT_MS = 1_500_000;
 const NAMESPACE = "rollouts";
 
-let operator: TestOperator;
+let stage: DeploymentStage;
 let objects: Objects;
 let world: PodWorld;
 /** The check of gates of kind `http`: answers as it is told, and notes whom it was asked about. */
@@ -35,11 +32,6 @@ let checkAnswers = 503;
 const asked: { version: unknown; url: unknown }[] = [];
 
 beforeAll(async () => {
-  const cluster = await sharedControlPlane();
-  objects = new Objects(cluster);
-  await objects.apply("Namespace", { apiVersion: "v1", metadata: { name: NAMESPACE } });
-  const dir = join(testRunDir(), "deployment-rollout");
-  world = await PodWorld.start({ dir, objects, namespaces: [NAMESPACE] });
   check = createServer((incoming, response) => {
     const { "restate-version": version, "restate-version-url": url } = incoming.headers;
     asked.push({ version, url });
@@ -49,28 +41,24 @@ beforeAll(async () => {
     check.listen(0, "127.0.0.1", resolve);
   });
   checkUrl = `http://127.0.0.1:${(check.address() as AddressInfo).port}/ready`;
-  operator = await startTestOperator({
-    cluster,
-    dir: join(dir, "operator"),
-    env: {
-      ADMIN_URL_ALLOWED_HOSTS: [world.adminUrl, checkUrl].map((url) => new URL(url).host).join(),
-    },
+  stage = await DeploymentStage.start({
+    name: "deployment-rollout",
+    namespaces: [NAMESPACE],
+    urls: [checkUrl],
   });
-}, START_TIMEOUT_MS);
+  ({ objects, world } = stage);
+}, STAGE_TIMEOUT_MS);
 
 afterAll(async () => {
-  await operator.stop();
-  await objects.remove("Namespace", NAMESPACE);
-  await world.stop();
+  await stage.stop();
   check.close();
-  await objects.close();
 });
 
-const gated = (gate?: object) => ({
-  register: { url: world.adminUrl },
-  drainDelaySeconds: 1,
-  rollout: { strategy: "gated", ...(gate === undefined ? {} : { gate }) },
-});
+const gated = (gate?: object) =>
+  stage.byUrl({
+    drainDelaySeconds: 1,
+    rollout: { strategy: "gated", ...(gate === undefined ? {} : { gate }) },
+  });
 
 const key = (name: string): Key => ({ namespace: NAMESPACE, name });
 
@@ -79,7 +67,7 @@ async function served(name: string): Promise<string> {
   for (const version of ["1", "2", "3"]) {
     await world.addImage(`${name}:${version}`, [world.greeter(`${name}-service`, `v${version}`)]);
   }
-  const restate = { register: { url: world.adminUrl }, drainDelaySeconds: 1 };
+  const restate = stage.byUrl({ drainDelaySeconds: 1 });
   await applyDeployment(objects, key(name), { image: `${name}:1`, restate });
   return (await untilDeployed(objects, key(name))).versions![0]!.name;
 }
@@ -101,8 +89,8 @@ test("manual: waits, is promoted by an annotation, and a rollback does not wait"
   expect((await world.admin.deployments()).map(({ uri }) => uri)).not.toContain(
     `http://${second}.${NAMESPACE}.svc.cluster.local:9080/`,
   );
-  await operator.idle();
-  const remembered = await operator.describe("DeploymentReconciler", `${NAMESPACE}/manual`);
+  await stage.operator.idle();
+  const remembered = await stage.operator.describe("DeploymentReconciler", `${NAMESPACE}/manual`);
   expect(remembered).toMatchObject({ last: { outcome: { reason: "AwaitingPromotion" } } });
 
   await applyDeployment(objects, key("manual"), {
@@ -217,7 +205,7 @@ test("a version that stays in one phase for too long is Stalled; the one before 
 
 test("paused: no new version, but scaling; then the version that was asked for meanwhile", async () => {
   const first = await served("paused");
-  const restate = { register: { url: world.adminUrl }, drainDelaySeconds: 1 };
+  const restate = stage.byUrl({ drainDelaySeconds: 1 });
   await applyDeployment(objects, key("paused"), {
     image: "paused:2",
     restate,
@@ -236,16 +224,16 @@ test("paused: no new version, but scaling; then the version that was asked for m
 
 test("settled: nothing is written while versions wait", async () => {
   await until("everything has come to rest", async () => {
-    await operator.idle();
-    const mark = await operator.mark();
+    await stage.operator.idle();
+    const mark = await stage.operator.mark();
     await sleep(3_000);
-    return (await operator.writesSince(mark)).length === 0;
+    return (await stage.operator.writesSince(mark)).length === 0;
   });
-  const mark = await operator.mark();
+  const mark = await stage.operator.mark();
   for (const name of ["manual", "http", "job", "abort", "slow", "paused"]) {
-    await operator.wake("DeploymentReconciler", `${NAMESPACE}/${name}`);
+    await stage.operator.wake("DeploymentReconciler", `${NAMESPACE}/${name}`);
   }
   await sleep(5_000);
-  await operator.idle();
-  expect(await operator.writesSince(mark)).toEqual([]);
+  await stage.operator.idle();
+  expect(await stage.operator.writesSince(mark)).toEqual([]);
 });

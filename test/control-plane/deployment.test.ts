@@ -2,10 +2,10 @@
  * RestateDeployments on a real API server and a real Restate: versions are made, registered, drained and taken away, and
  * nothing that has begun is ever cut off.
  */
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as restate from "@restatedev/restate-sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DeploymentStage, STAGE_TIMEOUT_MS } from "../harness/deployment-stage.ts";
 import {
   applyDeployment,
   readyOf,
@@ -14,47 +14,24 @@ import {
   untilReason,
   untilStatus,
 } from "../harness/deployments.ts";
-import { sharedControlPlane, testRunDir } from "../harness/kubernetes.ts";
-import { Objects } from "../harness/objects.ts";
-import { startTestOperator, type TestOperator } from "../harness/operator.ts";
-import { PodWorld } from "../harness/pods.ts";
+import type { Objects } from "../harness/objects.ts";
+import type { PodWorld } from "../harness/pods.ts";
 import { until } from "../harness/until.ts";
 
-const START_TIMEOUT_MS = 1_500_000;
-const NAMESPACE = "deployments";
-
-let operator: TestOperator;
+let stage: DeploymentStage;
 let objects: Objects;
 let world: PodWorld;
+const NAMESPACE = "deployments";
 
 beforeAll(async () => {
-  const cluster = await sharedControlPlane();
-  objects = new Objects(cluster);
-  await objects.apply("Namespace", { apiVersion: "v1", metadata: { name: NAMESPACE } });
-  const dir = join(testRunDir(), "deployment");
-  world = await PodWorld.start({ dir, objects, namespaces: [NAMESPACE] });
-  operator = await startTestOperator({
-    cluster,
-    dir: join(dir, "operator"),
-    env: {
-      CLUSTER_PROXY: world.proxy.address,
-      ADMIN_URL_ALLOWED_HOSTS: new URL(world.adminUrl).host,
-    },
-  });
-}, START_TIMEOUT_MS);
+  stage = await DeploymentStage.start({ name: "deployment", namespaces: [NAMESPACE] });
+  ({ objects, world } = stage);
+}, STAGE_TIMEOUT_MS);
 
-afterAll(async () => {
-  await operator.stop();
-  await objects.remove("Namespace", NAMESPACE);
-  await world.stop();
-  await objects.close();
-});
+afterAll(() => stage.stop());
 
-const byUrl = (more: Record<string, unknown> = {}) => ({
-  register: { url: world.adminUrl },
-  drainDelaySeconds: 1,
-  ...more,
-});
+const byUrl = (more: Record<string, unknown> = {}) =>
+  stage.byUrl({ drainDelaySeconds: 1, ...more });
 
 describe("the life of a deployment", () => {
   const key = { namespace: NAMESPACE, name: "life" };
@@ -93,7 +70,7 @@ describe("the life of a deployment", () => {
       is: ({ versions }) => versions?.[1]?.invocations?.pinned === 1,
     });
     expect(draining.versions![1]).toMatchObject({ name: first, phase: "Draining", replicas: 1 });
-    const drain = await operator.admin.query<{ value: string }>(
+    const drain = await stage.operator.admin.query<{ value: string }>(
       `SELECT value_utf8 AS value FROM state WHERE service_name = 'VersionDrain'
        AND service_key = '${NAMESPACE}/life/${first}'`,
     );
@@ -112,12 +89,12 @@ describe("the life of a deployment", () => {
   });
 
   test("settled: nothing is written", async () => {
-    await operator.idle();
-    const mark = await operator.mark();
-    await operator.wake("DeploymentReconciler", `${NAMESPACE}/life`);
+    await stage.operator.idle();
+    const mark = await stage.operator.mark();
+    await stage.operator.wake("DeploymentReconciler", `${NAMESPACE}/life`);
     await sleep(15_000);
-    await operator.idle();
-    expect(await operator.writesSince(mark)).toEqual([]);
+    await stage.operator.idle();
+    expect(await stage.operator.writesSince(mark)).toEqual([]);
   });
 
   test("a rollback registers the first version again and drains the second", async () => {
@@ -137,7 +114,7 @@ describe("the life of a deployment", () => {
     );
     expect(await world.admin.deployments()).toEqual([]);
     await until("nothing is left on the operator's Restate", async () => {
-      const left = await operator.admin.query<{ service_name: string; service_key: string }>(
+      const left = await stage.operator.admin.query<{ service_name: string; service_key: string }>(
         `SELECT service_name, service_key FROM state WHERE service_key LIKE '${NAMESPACE}/life%'`,
       );
       if (left.length > 0) throw new Error(JSON.stringify(left));

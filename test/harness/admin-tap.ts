@@ -1,6 +1,6 @@
 /**
- * A proxy in front of an admin API that shows a test every request before it is passed on: to let something happen at exactly
- * that moment, or only to see what was asked.
+ * A proxy in front of an admin API that shows a test every request before it is passed on, and again when it took effect: to
+ * let something happen at exactly that moment, to lose the answer, or only to see what was asked.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -16,6 +16,8 @@ export type TappedRequest = {
 export class AdminTap {
   /** Called with every request; the request is passed on when it resolves. */
   before: (tapped: TappedRequest) => Promise<void> = async () => undefined;
+  /** Called when a request took effect; the answer is passed on when it resolves, or the connection breaks (`lose`). */
+  after: (tapped: TappedRequest) => Promise<"lose" | undefined> = async () => undefined;
   readonly #server: Server;
 
   private constructor(server: Server) {
@@ -60,6 +62,10 @@ export class AdminTap {
         body: body === "" ? null : body,
       });
       const content = await answer.body.text();
+      if ((await this.after({ method, path, body })) === "lose") {
+        response.destroy();
+        return;
+      }
       response.writeHead(answer.statusCode, { "content-type": "application/json" }).end(content);
     } catch {
       response.writeHead(502).end();

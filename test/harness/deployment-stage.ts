@@ -1,6 +1,7 @@
 /** What every test of RestateDeployments stands on: namespaces, a Restate to register with, the pods' code, the operator. */
 import { join } from "node:path";
 import type { ClusterAccess } from "../../bootstrap/kubernetes/cluster.ts";
+import { startApiProxy, type ApiProxy } from "./api-proxy.ts";
 import { sharedControlPlane, testRunDir } from "./kubernetes.ts";
 import { Objects } from "./objects.ts";
 import { startTestOperator, type TestOperator, type TestOperatorOptions } from "./operator.ts";
@@ -11,6 +12,10 @@ import { Worker } from "./work.ts";
 export const STAGE_TIMEOUT_MS = 1_500_000;
 
 export type StageOptions = Pick<TestOperatorOptions, "alwaysReplay"> & {
+  /** The operator's services reach the API server through `stage.apiProxy`, where faults can be placed. */
+  readonly proxied?: boolean;
+  /** URLs, beside the Restate's own, that RestateDeployments may name. */
+  readonly urls?: readonly string[];
   /** Folder of the test, and its namespace where no others are given. */
   readonly name: string;
   readonly namespaces?: readonly string[];
@@ -23,23 +28,31 @@ export class DeploymentStage {
   readonly worker: Worker;
   readonly operator: TestOperator;
   readonly namespace: string;
+  readonly #apiProxy: ApiProxy | undefined;
   readonly #namespaces: readonly string[];
 
   private constructor(
-    parts: { cluster: ClusterAccess; objects: Objects; world: PodWorld; operator: TestOperator },
+    parts: {
+      cluster: ClusterAccess;
+      objects: Objects;
+      world: PodWorld;
+      operator: TestOperator;
+      apiProxy: ApiProxy | undefined;
+    },
     namespaces: readonly string[],
   ) {
     this.cluster = parts.cluster;
     this.objects = parts.objects;
     this.world = parts.world;
     this.operator = parts.operator;
+    this.#apiProxy = parts.apiProxy;
     this.worker = new Worker(parts.world, parts.world.admin);
     this.namespace = namespaces[0]!;
     this.#namespaces = namespaces;
   }
 
   static async start(options: StageOptions): Promise<DeploymentStage> {
-    const { name, namespaces = [name], alwaysReplay = false } = options;
+    const { name, namespaces = [name], alwaysReplay = false, proxied = false, urls = [] } = options;
     const cluster = await sharedControlPlane();
     const objects = new Objects(cluster);
     for (const each of namespaces) {
@@ -47,16 +60,24 @@ export class DeploymentStage {
     }
     const dir = join(testRunDir(), name);
     const world = await PodWorld.start({ dir, objects, namespaces });
+    const apiProxy = proxied ? await startApiProxy(cluster) : undefined;
     const operator = await startTestOperator({
       cluster,
+      ...(apiProxy === undefined ? {} : { servicesApiUrl: apiProxy.url }),
       dir: join(dir, "operator"),
       alwaysReplay,
       env: {
         CLUSTER_PROXY: world.proxy.address,
-        ADMIN_URL_ALLOWED_HOSTS: new URL(world.adminUrl).host,
+        ADMIN_URL_ALLOWED_HOSTS: [world.adminUrl, ...urls].map((url) => new URL(url).host).join(),
       },
     });
-    return new DeploymentStage({ cluster, objects, world, operator }, namespaces);
+    return new DeploymentStage({ cluster, objects, world, operator, apiProxy }, namespaces);
+  }
+
+  /** Between the services and the API server, where it was asked for. */
+  get apiProxy(): ApiProxy {
+    if (this.#apiProxy === undefined) throw new Error("the stage was not started with `proxied`");
+    return this.#apiProxy;
   }
 
   /** `spec.restate` of a RestateDeployment that registers by `url` and drains as soon as may be. */
@@ -114,6 +135,7 @@ export class DeploymentStage {
 
   async stop(): Promise<void> {
     await this.operator.stop();
+    await this.#apiProxy?.close();
     for (const each of this.#namespaces) await this.objects.remove("Namespace", each);
     await this.world.stop();
     await this.objects.close();

@@ -4,7 +4,7 @@
  *
  * It refuses (`replicaSetProblem`) what the API server or the pods would refuse later and less clearly.
  */
-import type { V1PodSpec, V1ReplicaSet } from "@kubernetes/client-node";
+import type { V1ReplicaSet } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { DeploymentView, InProcessTunnel } from "../api.ts";
 import { podTemplateJson } from "../version-hash.ts";
@@ -18,6 +18,7 @@ import {
   versionLabels,
   type VersionView,
 } from "./metadata.ts";
+import { podSpecWith, variablesOf } from "./pod-spec.ts";
 
 const IN_PROCESS = "in-process";
 
@@ -28,8 +29,6 @@ const TUNNEL_VARIABLES = [
   "RESTATE_INPROC_CLOUD_REGION",
   "RESTATE_INPROC_SIGNING_PUBLIC_KEY",
 ] as const;
-
-type PodSpec = Readonly<Record<string, unknown>>;
 
 export interface ReplicaSetOptions {
   readonly version: VersionView;
@@ -71,7 +70,7 @@ export function buildReplicaSet(
           annotations: template.metadata?.annotations ?? undefined,
           labels: { ...template.metadata?.labels, ...ofVersion },
         },
-        spec: podSpecOf(template.spec, tunnelVariables(version, tunnel)),
+        spec: podSpecWith(template.spec, tunnelVariables(version, tunnel)),
       },
     },
   };
@@ -91,9 +90,8 @@ export function replicaSetProblem(
     return `spec.selector.matchLabels: the pods do not have ${missing[0]}=${missing[1]}; add it to spec.template.metadata.labels`;
   }
   if (tunnel === undefined) return undefined;
-  const taken = containersOf(template.spec)
-    .flatMap(({ env }) => (Array.isArray(env) ? env.map(nameOf) : []))
-    .flatMap((name) => TUNNEL_VARIABLES.filter((variable) => variable === name))[0];
+  const set = variablesOf(template.spec);
+  const taken = TUNNEL_VARIABLES.find((variable) => set.includes(variable));
   return taken === undefined
     ? undefined
     : `spec.template.spec: ${taken} is set by the operator in tunnel mode ${IN_PROCESS}; remove it`;
@@ -107,40 +105,4 @@ function tunnelVariables(
   const { environmentId, region, signingPublicKey } = tunnel;
   const values = [version.name, environmentId, region, signingPublicKey];
   return TUNNEL_VARIABLES.map((name, index) => ({ name, value: values[index] }));
-}
-
-/** The user's pod spec, with the operator's variables before the user's in every container, so that those can refer to them. */
-function podSpecOf(spec: PodSpec, variables: readonly object[]): Manifest<V1PodSpec> {
-  const lists = ["containers", "initContainers"].filter((list) => Array.isArray(spec[list]));
-  const containers = lists.map((list) => [
-    list,
-    containersIn(spec, list).map((container) => withVariables(container, variables)),
-  ]);
-  // A pod spec is the user's: passed through, and looked at by the API server alone.
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  return (variables.length === 0
-    ? spec
-    : { ...spec, ...Object.fromEntries(containers) }) as object as Manifest<V1PodSpec>;
-}
-
-function withVariables(container: PodSpec, variables: readonly object[]): PodSpec {
-  const env: unknown = container["env"];
-  return { ...container, env: [...variables, ...(Array.isArray(env) ? env : [])] };
-}
-
-function containersOf(spec: PodSpec): PodSpec[] {
-  return [...containersIn(spec, "containers"), ...containersIn(spec, "initContainers")];
-}
-
-function containersIn(spec: PodSpec, list: string): PodSpec[] {
-  const value = spec[list];
-  return Array.isArray(value) ? value.filter(isObject) : [];
-}
-
-function nameOf(value: unknown): unknown {
-  return isObject(value) ? value["name"] : undefined;
-}
-
-function isObject(value: unknown): value is PodSpec {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
