@@ -74,8 +74,6 @@ test(
     for (const part of ["services", "restate"] as const) {
       expect(await operator.logOf(part), part).not.toMatch(/RT0016|unhandled/i);
     }
-    const states = new Set((await operator.unfinished()).map(({ status }) => status));
-    expect([...states].filter((status) => status !== "scheduled")).toEqual([]);
   },
   TEST_TIMEOUT_MS,
 );

@@ -47,6 +47,8 @@ beforeAll(async () => {
     urls: [checkUrl],
   });
   ({ objects, world } = stage);
+  const { host, port } = new URL(checkUrl);
+  world.proxy.route(host, { port: Number(port) });
 }, STAGE_TIMEOUT_MS);
 
 afterAll(async () => {

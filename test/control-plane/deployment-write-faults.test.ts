@@ -29,7 +29,21 @@ afterAll(async () => {
   await tap.stop();
 });
 
-/** Whether something is met for the first time, and what was. */
+/** What happens after a write; then its answer is lost. */
+type Fault = () => Promise<void>;
+
+async function killServices(): Promise<void> {
+  await stage.operator.kill("services");
+  void stage.operator.start("services");
+}
+
+/** One life each, all at the same time: a fault of one is one more disturbance of the other. */
+const FAULTS: Readonly<Record<string, Fault>> = {
+  "services-die": killServices,
+  "answer-lost": async () => undefined,
+};
+
+/** What was met so far, and whether something is met for the first time. */
 class FirstTimes {
   readonly met = new Set<string>();
 
@@ -40,52 +54,62 @@ class FirstTimes {
   }
 }
 
-/**
- * A fault after the first write to each object of a RestateDeployment, by each method, and after the first call of each kind
- * that changes its Restate (a dry run is a kind of its own).
- */
-function afterEachWrite(name: string, fault: () => Promise<void>) {
-  const kubernetes = new FirstTimes();
-  const restate = new FirstTimes();
-  const isAbout = new RegExp(`/${name}(?:-[0-9a-z]+)?(?:/|$)`);
-  stage.apiProxy.setFaults(({ method, path, isWrite }) =>
-    isWrite && isAbout.test(path) && kubernetes.isFirst(`${method} ${path}`)
+/** Faults after the first write to each object of the RestateDeployments of these names, by each method. */
+function placeInKubernetes(faults: typeof FAULTS): FirstTimes {
+  const times = new FirstTimes();
+  const about = new RegExp(`/(${Object.keys(faults).join("|")})(?:-[0-9a-z]+)?(?:/|$)`);
+  stage.apiProxy.setFaults(({ method, path, isWrite }) => {
+    const fault = faults[about.exec(path)?.[1] ?? ""];
+    return isWrite && fault !== undefined && times.isFirst(`${method} ${path}`)
       ? { after: fault, lose: "after" }
-      : undefined,
-  );
+      : undefined;
+  });
+  return times;
+}
+
+/** The same after each dry run, registration and removal of one of their deployments. */
+function placeInRestate(faults: typeof FAULTS): FirstTimes {
+  const times = new FirstTimes();
+  const nameOf = (text: string) => Object.keys(faults).find((name) => text.includes(`//${name}-`));
+  const names = new Map<string, string>();
   tap.after = async ({ method, path, body }) => {
-    const changes = method === "DELETE" || (method === "POST" && path === "/deployments");
-    const isDryRun = body.includes('"dry_run":true');
-    if (!changes || !restate.isFirst(isDryRun ? `dry run ${path}` : `${method} ${path}`)) {
-      return undefined;
+    const name = nameOf(body) ?? names.get(path);
+    const fault = faults[name ?? ""];
+    if (name === undefined || fault === undefined) return undefined;
+    if (method === "POST") {
+      for (const { id, uri } of await stage.world.admin.deployments()) {
+        const owner = nameOf(uri ?? "");
+        if (owner !== undefined) names.set(`/deployments/${id}?force=true`, owner);
+      }
     }
+    const what = body.includes('"dry_run":true') ? "dry run" : `${method} ${path}`;
+    if (!times.isFirst(`${name}: ${what}`)) return undefined;
     await fault();
     return "lose";
   };
-  return { kubernetes: kubernetes.met, restate: restate.met };
+  return times;
 }
 
-async function killServices(): Promise<void> {
-  await stage.operator.kill("services");
-  void stage.operator.start("services");
-}
-
-test.each<[string, string, () => Promise<void>]>([
-  ["the services die after it, before they could note it", "died", killServices],
-  ["the answer is lost", "lost", async () => undefined],
-])(
-  "after each write, %s",
-  async (_, name, fault) => {
-    const met = afterEachWrite(name, fault);
-    expect(await liveDeployment(stage, name)).toEqual(EXPECTED_LIFE);
-    // the resource, its status, two ReplicaSets (made, marked, scaled) and their Services, the stable Service
-    expect([...met.kubernetes].length).toBeGreaterThanOrEqual(7);
-    // a dry run, a registration, two deployments removed
-    expect([...met.restate].length).toBeGreaterThanOrEqual(3);
-    expect(await stage.registered(name)).toEqual([]);
+test(
+  "after each write the services die, or its answer is lost",
+  async () => {
+    const kubernetes = placeInKubernetes(FAULTS);
+    const restate = placeInRestate(FAULTS);
+    const names = Object.keys(FAULTS);
+    const lives = await Promise.all(names.map((name) => liveDeployment(stage, name)));
+    expect(lives).toEqual(names.map(() => EXPECTED_LIFE));
+    for (const name of names) {
+      expect(await stage.registered(name)).toEqual([]);
+      // a dry run, a registration, a removal of each of two versions, one of which was registered twice
+      const calls = [...restate.met].filter((what) => what.startsWith(`${name}:`));
+      expect(calls.map((what) => what.split(" ")[1])).toEqual(
+        expect.arrayContaining(["dry", "POST", "DELETE"]),
+      );
+      // the resource and its status, two ReplicaSets made and marked, their Services, the stable Service
+      const writes = [...kubernetes.met].filter((what) => what.includes(`/${name}`));
+      expect(writes.length).toBeGreaterThanOrEqual(7);
+    }
     await stage.operator.idle();
-    const states = new Set((await stage.operator.unfinished()).map(({ status }) => status));
-    expect([...states].filter((status) => status !== "scheduled")).toEqual([]);
   },
   TEST_TIMEOUT_MS,
 );

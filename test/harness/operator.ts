@@ -265,11 +265,13 @@ export class TestOperator {
     );
   }
 
-  /** Resolves when no invocation is queued or under way, timers aside. */
+  /** Resolves when no invocation is queued, under way, paused or retried: timers are all there is. Rejects with those that stay. */
   async idle(): Promise<void> {
-    await until("the reconcilers are idle", async () =>
-      (await this.unfinished()).every(({ status }) => status === "scheduled"),
-    );
+    await until("the reconcilers are idle", async () => {
+      const busy = (await this.unfinished()).filter(({ status }) => status !== "scheduled");
+      if (busy.length > 0) throw new Error(JSON.stringify(busy));
+      return true;
+    });
   }
 
   /** What is left of a key on the operator's Restate: state and unfinished invocations. */
