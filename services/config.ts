@@ -41,6 +41,8 @@ const Environment = z.object({
   OPERATOR_LABEL_VALUE: text.default("restate-operator"),
   CLUSTER_DNS: domain.default("cluster.local"),
   MANAGE_NETWORK_POLICIES: flag.default(true),
+  CANARY_IMAGE: text.default("alpine:3.21"),
+  ALLOW_HOST_ACCESS: flag.default(false),
   BOOTSTRAP_INGRESS_URL: url,
   BOOTSTRAP_ADMIN_URL: url,
   BOOTSTRAP_AUTH_TOKEN_FILE: text.optional(),

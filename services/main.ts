@@ -47,6 +47,8 @@ Environment:
   ADMIN_URL_ALLOWED_HOSTS     hosts or host:port, comma separated, that register.url may name although they lead to this
                               machine or another place that is refused otherwise
   MANAGE_NETWORK_POLICIES     whether NetworkPolicies are written (true)
+  CANARY_IMAGE                image of what runs beside Restate: a shell, cat, certificates (alpine:3.21)
+  ALLOW_HOST_ACCESS           whether pods of a RestateCluster may have host paths and privileged containers (false)
   LOG_LEVEL                   trace, debug, info, warn, error or silent (info)
   KUBECONFIG                  credentials, when neither --kubeconfig nor a pod gives them
 `;
@@ -99,6 +101,8 @@ function reconcilersOf(
     operatorLabel: { name: config.OPERATOR_LABEL_NAME, value: config.OPERATOR_LABEL_VALUE },
     clusterDns: config.CLUSTER_DNS,
     manageNetworkPolicies: config.MANAGE_NETWORK_POLICIES,
+    canaryImage: config.CANARY_IMAGE,
+    allowHostAccess: config.ALLOW_HOST_ACCESS,
   };
   const dial = dialer(config.CLUSTER_PROXY);
   const deployment = {

@@ -53,4 +53,8 @@ export interface ClusterConfig {
   /** Domain of the Kubernetes cluster: `cluster.local`. */
   readonly clusterDns: string;
   readonly manageNetworkPolicies: boolean;
+  /** Image of what the operator runs beside Restate: anything with a shell, `cat` and the usual certificates. */
+  readonly canaryImage: string;
+  /** Whether a cluster's pods may have what gives them their node: host paths, privileged containers. */
+  readonly allowHostAccess: boolean;
 }

@@ -15,6 +15,7 @@ import { provisionCluster } from "../restate/node-control.ts";
 import type { Dial } from "../restate/dial.ts";
 import type { ClusterAction, ClusterConfig } from "./api.ts";
 import { buildChildren } from "./build/children.ts";
+import { applyStatefulSet } from "./kept-annotation.ts";
 import { FIRST_POD_NAME } from "./observe.ts";
 import { clusterViewOf } from "./plan.ts";
 
@@ -71,7 +72,10 @@ async function applyObject(
   if (action.target.kind === "Namespace" && (await isForeignNamespace(kube, cluster))) {
     return { kind: "superseded" };
   }
-  const live = await kube.apply(manifest, FIELD_MANAGER);
+  const live =
+    action.target.kind === "StatefulSet"
+      ? await applyStatefulSet(kube, manifest, FIELD_MANAGER)
+      : await kube.apply(manifest, FIELD_MANAGER);
   const observed = observedObjectOf(action.target.kind, live);
   return {
     kind: "done",

@@ -32,6 +32,7 @@ import { STATEFUL_SET_NAME, replicasOf } from "./build/stateful-set.ts";
 import { configProblem } from "./config-toml.ts";
 import { notServedFields } from "./not-served.ts";
 import type { ObservedCluster } from "./observe.ts";
+import { podProblem } from "./pod-problem.ts";
 import { statusOf, type ReadyClaim } from "./status.ts";
 
 /** A waiting cluster is looked at again after this long if no event does it before (contract, section 2). */
@@ -124,7 +125,7 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
     const message = `this release does not serve ${notServed.join(", ")}: remove what you can do without, or use a release that does`;
     return stalled("NotServedYet", message);
   }
-  const unusable = configProblem(cluster.spec);
+  const unusable = configProblem(cluster.spec) ?? podProblem(clusterViewOf(observed), config);
   if (unusable !== undefined) return stalled("InvalidRestateConfig", unusable);
   if (namespace?.terminating === true) {
     return waiting({

@@ -13,6 +13,7 @@ const NEVER_INHERITED = new Set([
   "restate.dev/tunnel-name",
   "restate.dev/tag",
   "restate.dev/registered-at",
+  "restate.dev/trusted-ca-certs",
   "restate.dev/deployment",
   "restate.dev/owned-by",
   "restate.dev/latest",

@@ -132,13 +132,25 @@ export class KubeClient {
     return this.#listPages<MetadataOnly>(query, { accept: METADATA_LIST });
   }
 
-  /** Server-side apply, forced, as `fieldManager`. Creates or updates; answers the live object. */
-  async apply(manifest: AnyManifest, fieldManager: string): Promise<KubernetesObject> {
+  /**
+   * Server-side apply, forced, as `fieldManager`. Creates or updates; answers the live object, or with `dryRun` the object
+   * that would come of it.
+   */
+  async apply(
+    manifest: AnyManifest,
+    fieldManager: string,
+    options: { readonly dryRun?: true } = {},
+  ): Promise<KubernetesObject> {
     const ref = refOf(manifest);
     const answer = await this.#send({
       method: HttpMethod.PATCH,
       path: objectPath(ref),
-      query: { fieldManager, force: "true", ...UNCHECKED },
+      query: {
+        fieldManager,
+        force: "true",
+        ...(options.dryRun === true ? { dryRun: "All" } : {}),
+        ...UNCHECKED,
+      },
       headers: { "content-type": "application/apply-patch+yaml" },
       body: manifest,
       title: `apply ${titleOf(ref)}`,

@@ -70,11 +70,8 @@ describe("permissions", () => {
           ],
         ),
         ...each(["get", "create", "patch"], ["namespaces"]),
-        ...each(
-          ["list", "create", "patch"],
-          ["serviceaccounts", "statefulsets.apps", "poddisruptionbudgets.policy"],
-        ),
-        ...each(["get", "list", "create", "patch"], ["services"]),
+        ...each(["list", "create", "patch"], ["serviceaccounts", "poddisruptionbudgets.policy"]),
+        ...each(["get", "list", "create", "patch"], ["services", "statefulsets.apps"]),
         ...each(["get", "create"], ["jobs.batch"]),
         ...each(["get", "list", "create", "patch", "delete"], ["replicasets.apps"]),
         ...each(

@@ -11,35 +11,36 @@ describe("notServedFields", () => {
     {
       name: "empty lists",
       spec: {
-        compute: { ...compute, sidecars: [], extraVolumes: [] },
+        compute,
         storage,
-        security: { trustedCaCerts: [] },
+        security: { awsPodSecurityGroups: [] },
+      },
+      expected: [],
+    },
+    {
+      name: "a signing key from a Secret",
+      spec: {
+        compute,
+        storage,
+        security: {
+          requestSigningPrivateKey: { version: "v1", secret: { secretName: "s", key: "k" } },
+        },
       },
       expected: [],
     },
     {
       name: "all of them",
       spec: {
-        compute: {
-          ...compute,
-          sidecars: [{ name: "s" }],
-          extraVolumes: [{ name: "v" }],
-          extraVolumeMounts: [{ name: "v", mountPath: "/v" }],
-        },
+        compute,
         storage,
         security: {
-          requestSigningPrivateKey: { version: "v1" },
-          trustedCaCerts: [{ secretName: "ca", key: "ca.pem" }],
+          requestSigningPrivateKey: { version: "v1", secretProvider: { path: "key.pem" } },
           awsPodIdentityAssociationRoleArn: "arn:aws:iam::111122223333:role/r",
           awsPodSecurityGroups: ["sg-1"],
         },
       },
       expected: [
-        "spec.compute.sidecars",
-        "spec.compute.extraVolumes",
-        "spec.compute.extraVolumeMounts",
-        "spec.security.requestSigningPrivateKey",
-        "spec.security.trustedCaCerts",
+        "spec.security.requestSigningPrivateKey.secretProvider",
         "spec.security.awsPodIdentityAssociationRoleArn",
         "spec.security.awsPodSecurityGroups",
       ],

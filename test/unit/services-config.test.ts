@@ -15,6 +15,8 @@ const DEFAULTS = {
   OPERATOR_LABEL_VALUE: "restate-operator",
   CLUSTER_DNS: "cluster.local",
   MANAGE_NETWORK_POLICIES: true,
+  CANARY_IMAGE: "alpine:3.21",
+  ALLOW_HOST_ACCESS: false,
   SERVICES_PORT: 9080,
   HEALTH_PORT: 8080,
   BIND_ADDRESS: "0.0.0.0",

@@ -27,6 +27,6 @@ export function buildChildren(
     buildService(cluster),
     buildHeadlessService(cluster),
     buildPodDisruptionBudget(cluster),
-    buildStatefulSet(cluster),
+    buildStatefulSet(cluster, config),
   ];
 }

@@ -10,14 +10,18 @@ import type {
   V1StatefulSet,
 } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
-import type { ClusterView } from "../api.ts";
+import type { ClusterConfig, ClusterView } from "../api.ts";
 import { configMapName } from "./config-map.ts";
 import { childMetadata, instanceLabels } from "./metadata.ts";
+import { buildPodParts, type PodPart } from "./pod-parts.ts";
 
 export const STATEFUL_SET_NAME = "restate";
 const TERMINATION_GRACE_SECONDS = 60;
 
-export function buildStatefulSet(cluster: ClusterView): Manifest<V1StatefulSet> {
+export function buildStatefulSet(
+  cluster: ClusterView,
+  config: ClusterConfig,
+): Manifest<V1StatefulSet> {
   return {
     apiVersion: "apps/v1",
     kind: "StatefulSet",
@@ -27,7 +31,7 @@ export function buildStatefulSet(cluster: ClusterView): Manifest<V1StatefulSet> 
       podManagementPolicy: "Parallel",
       serviceName: "restate-cluster",
       selector: { matchLabels: instanceLabels(cluster.name) },
-      template: buildPodTemplate(cluster),
+      template: buildPodTemplate(cluster, buildPodParts(cluster, config)),
       volumeClaimTemplates: [buildStorageClaim(cluster)],
     },
   };
@@ -38,12 +42,20 @@ export function replicasOf(cluster: ClusterView): number {
   return cluster.spec.compute.replicas ?? 1;
 }
 
-function buildPodTemplate(cluster: ClusterView): Manifest<V1PodTemplateSpec> {
+function buildPodTemplate(
+  cluster: ClusterView,
+  parts: readonly PodPart[],
+): Manifest<V1PodTemplateSpec> {
   const { compute } = cluster.spec;
+  const initContainers = parts.flatMap((part) => part.initContainers ?? []);
   return {
     metadata: {
       labels: { ...compute.labels, ...cluster.labels, ...instanceLabels(cluster.name) },
-      annotations: { ...compute.annotations, ...cluster.annotations },
+      annotations: merged(
+        compute.annotations,
+        cluster.annotations,
+        ...parts.map(({ annotations }) => annotations),
+      ),
     },
     spec: {
       serviceAccountName: "restate",
@@ -65,16 +77,28 @@ function buildPodTemplate(cluster: ClusterView): Manifest<V1PodTemplateSpec> {
       dnsPolicy: compute.dnsPolicy ?? undefined,
       dnsConfig: compute.dnsConfig ?? undefined,
       imagePullSecrets: compute.imagePullSecrets ?? undefined,
-      containers: [buildRestateContainer(cluster)],
+      initContainers: initContainers.length === 0 ? undefined : initContainers,
+      containers: [buildRestateContainer(cluster, parts)],
       volumes: [
         { name: "tmp", emptyDir: {} },
         { name: "config", configMap: { name: configMapName(cluster.spec.config ?? "") } },
+        ...parts.flatMap(({ volumes }) => volumes ?? []),
       ],
     },
   };
 }
 
-function buildRestateContainer(cluster: ClusterView): Manifest<V1Container> {
+/** One map of several, the later over the earlier. */
+function merged(
+  ...maps: readonly (Readonly<Record<string, string>> | undefined)[]
+): Record<string, string> {
+  return Object.fromEntries(maps.flatMap((map) => Object.entries(map ?? {})));
+}
+
+function buildRestateContainer(
+  cluster: ClusterView,
+  parts: readonly PodPart[],
+): Manifest<V1Container> {
   const { compute } = cluster.spec;
   return {
     name: "restate",
@@ -82,7 +106,7 @@ function buildRestateContainer(cluster: ClusterView): Manifest<V1Container> {
     imagePullPolicy: compute.imagePullPolicy ?? undefined,
     command: compute.command ?? undefined,
     args: compute.args ?? undefined,
-    env: buildEnv(cluster),
+    env: [...buildEnv(cluster), ...parts.flatMap(({ env }) => env ?? [])],
     lifecycle: compute.lifecycle ?? undefined,
     ports: [
       { name: "ingress", containerPort: 8080 },
@@ -96,6 +120,7 @@ function buildRestateContainer(cluster: ClusterView): Manifest<V1Container> {
       { name: "storage", mountPath: "/restate-data" },
       { name: "tmp", mountPath: "/tmp" },
       { name: "config", mountPath: "/config", readOnly: true },
+      ...parts.flatMap(({ mounts }) => mounts ?? []),
     ],
   };
 }

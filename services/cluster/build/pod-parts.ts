@@ -1,0 +1,42 @@
+/**
+ * What the parts of a specification that not every cluster has add to its pods. Their order is part of the pod template
+ * (contract, section 2): in every list the operator's own come first, then the signing key, the certificate authorities, and
+ * what the user adds.
+ */
+import type { V1Container, V1EnvVar, V1Volume, V1VolumeMount } from "@kubernetes/client-node";
+import type { Manifest } from "../../core/manifest.ts";
+import type { ClusterConfig, ClusterView } from "../api.ts";
+import { buildSigningKey } from "./signing-key.ts";
+import { buildTrustedCas } from "./trusted-cas.ts";
+
+/** An addition to the pods of a cluster; what is absent adds nothing. */
+export interface PodPart {
+  /** Of the pods: they win over the user's and the resource's. */
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly volumes?: readonly Manifest<V1Volume>[];
+  readonly initContainers?: readonly Manifest<V1Container>[];
+  /** Of the Restate container, like `env`. */
+  readonly mounts?: readonly Manifest<V1VolumeMount>[];
+  readonly env?: readonly Manifest<V1EnvVar>[];
+}
+
+/** All additions of a specification, in order. */
+export function buildPodParts(cluster: ClusterView, config: ClusterConfig): PodPart[] {
+  return [buildSigningKey(cluster), buildTrustedCas(cluster, config), buildUsersPart(cluster)];
+}
+
+function buildUsersPart({ spec }: ClusterView): PodPart {
+  const { sidecars, extraVolumes, extraVolumeMounts } = spec.compute;
+  return {
+    // As it was read: JSON, in which there are no dates, whatever the client's model says.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    volumes: (extraVolumes ?? []) as object[] as readonly Manifest<V1Volume>[],
+    initContainers: (sidecars ?? []).map(buildSidecar),
+    mounts: extraVolumeMounts ?? [],
+  };
+}
+
+/** A sidecar is an init container that never ends: it starts before Restate and stops after it. */
+function buildSidecar(container: Manifest<V1Container>): Manifest<V1Container> {
+  return { ...container, restartPolicy: "Always" };
+}
