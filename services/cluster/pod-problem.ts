@@ -100,11 +100,11 @@ function problemOf(list: {
   const first = new Map<string, number>();
   for (const [index, name] of asked.entries()) {
     if (operators.has(name)) {
-      return `${field}[${index}]: the ${what} ${quoted(name)} is the operator's, as are ${listed(own)}; choose another`;
+      return `${field}[${index}]: the ${what} ${quoted(name)} is one of the operator's (${listed(own)}); choose another`;
     }
     const before = first.get(name);
     if (before !== undefined) {
-      return `${field}[${index}]: the ${what} ${quoted(name)} is taken by ${field}[${before}]; choose another (nor ${listed(own)}, which are the operator's)`;
+      return `${field}[${index}]: the ${what} ${quoted(name)} is taken by ${field}[${before}]; choose another, and none of the operator's (${listed(own)})`;
     }
     first.set(name, index);
   }

@@ -99,6 +99,18 @@ export class Objects {
     return expectOk(status, text) as KubeObject;
   }
 
+  /** What would come of `apply`; nothing is written, and a field that the server does not know is an error. */
+  async dryRun(kind: ObjectKind, manifest: AppliedManifest): Promise<KubeObject> {
+    const { name, namespace } = manifest.metadata;
+    const options = `fieldManager=${FIELD_MANAGER}&force=true&dryRun=All&fieldValidation=Strict`;
+    const { status, text } = await this.#call(
+      "PATCH",
+      `${pathOf(kind, namespace, name)}?${options}`,
+      { type: "application/apply-patch+yaml", content: { kind, ...manifest } },
+    );
+    return expectOk(status, text) as KubeObject;
+  }
+
   /** JSON merge patch; `undefined` when there is no such object. */
   async patch(
     kind: ObjectKind,
