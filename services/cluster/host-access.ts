@@ -26,7 +26,7 @@ const HARMLESS_CAPABILITIES = new Set([
 export function hostAccessProblem({ compute }: RestateClusterSpec): string | undefined {
   const asked = [
     ...(compute.extraVolumes ?? []).flatMap(({ hostPath }, index) =>
-      hostPath === undefined ? [] : [`spec.compute.extraVolumes[${index}].hostPath`],
+      hostPath == null ? [] : [`spec.compute.extraVolumes[${index}].hostPath`],
     ),
     ...(compute.sidecars ?? []).flatMap((sidecar, index) =>
       fieldsOf(sidecar).map((field) => `spec.compute.sidecars[${index}].${field}`),
@@ -48,8 +48,6 @@ function fieldsOf({ securityContext, ports }: V1Container): string[] {
       : []),
     ...(procMount === "Unmasked" ? ["securityContext.procMount"] : []),
     ...(windowsOptions?.hostProcess === true ? ["securityContext.windowsOptions.hostProcess"] : []),
-    ...((ports ?? []).some(({ hostPort }) => hostPort !== undefined && hostPort !== 0)
-      ? ["ports[].hostPort"]
-      : []),
+    ...((ports ?? []).some(({ hostPort }) => (hostPort ?? 0) !== 0) ? ["ports[].hostPort"] : []),
   ];
 }

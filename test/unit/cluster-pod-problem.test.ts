@@ -134,9 +134,10 @@ describe("podProblem", () => {
   });
 });
 
+const refusal = (field: string) =>
+  `${field} gives the pods their node; remove it, or allow it in the operator's environment (ALLOW_HOST_ACCESS=true)`;
+
 describe("what would give the pods their node", () => {
-  const refusal = (field: string) =>
-    `${field} gives the pods their node; remove it, or allow it in the operator's environment (ALLOW_HOST_ACCESS=true)`;
   const withContext = (securityContext: object) => ({
     compute: { sidecars: [sidecar("a"), sidecar("b", { securityContext })] },
   });
