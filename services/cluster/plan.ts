@@ -3,7 +3,7 @@
  * observed.
  *
  * P1 A resource that is being deleted gets nothing but its finalizer taken off: its children go with it by their owner
- *    references. P2 What the user must change (name, configuration) is said and nothing is written. P3 A namespace that
+ *    references. P2 What the user must change (name, configuration, pods) is said and nothing is written. P3 A namespace that
  *    existed before and is not this cluster's is used and never written. P4 A cluster is provisioned once, after its first
  *    pod runs, and never again once `status.provisioned` says so. P5 The ConfigMap of an older configuration stays until no
  *    pod of the older revision is left. P6 Ready is True only for the generation that was observed, with every pod of the
