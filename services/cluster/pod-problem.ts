@@ -1,8 +1,9 @@
 /**
  * What a user adds to the pods must not take what the operator has there. Kubernetes looks into a pod template only when it
- * makes a pod of it, that is after the pod before is gone, or refuses it in words that name no field of the user's. So it is
- * looked at here, before anything is written, and against what is really built.
+ * makes a pod of it, that is after the pod before is gone; and to what is twice in a list it answers 500, as if another
+ * attempt could help. So it is looked at here, before anything is written, and against what is really built.
  */
+import type { V1Container } from "@kubernetes/client-node";
 import type { ClusterConfig, ClusterView } from "./api.ts";
 import { buildPodParts } from "./build/pod-parts.ts";
 import { buildStatefulSet } from "./build/stateful-set.ts";
@@ -15,39 +16,86 @@ const QUOTED_MAX_CHARS = 80;
 
 /** Why a cluster's pods cannot be made as asked, as a sentence that names field and fix; `undefined` when they can. */
 export function podProblem(cluster: ClusterView, config: ClusterConfig): string | undefined {
-  const { compute, security } = cluster.spec;
+  const { security } = cluster.spec;
   const version = security?.requestSigningPrivateKey?.version ?? "v1";
   if (version !== "v1") {
     return `spec.security.requestSigningPrivateKey.version: ${quoted(version)} is not known; set "v1"`;
   }
+  const problems = listsOf(cluster, config).flatMap((list) => problemOf(list) ?? []);
+  return problems[0] ?? (config.allowHostAccess ? undefined : hostAccessProblem(cluster.spec));
+}
+
+/** A list of the user's in which nothing may be twice, and in which some is taken already. */
+interface List {
+  readonly field: string;
+  /** What its entries are told apart by. */
+  readonly what: string;
+  readonly asked: readonly string[];
+  readonly own?: readonly string[];
+}
+
+function listsOf(cluster: ClusterView, config: ClusterConfig): List[] {
+  const { compute } = cluster.spec;
   const own = operatorsNames(cluster, config);
-  return (
-    problemOf({
+  return [
+    {
       field: "spec.compute.extraVolumes",
       what: "volume name",
       asked: (compute.extraVolumes ?? []).map(({ name }) => name),
       own: own.volumes,
-    }) ??
-    problemOf({
+    },
+    {
       field: "spec.compute.extraVolumeMounts",
       what: "mount path",
       asked: (compute.extraVolumeMounts ?? []).map(({ mountPath }) => placeOf(mountPath)),
       own: own.mountPaths,
-    }) ??
-    problemOf({
+    },
+    {
       field: "spec.compute.sidecars",
       what: "container name",
       asked: (compute.sidecars ?? []).map(({ name }) => name),
       own: own.containers,
-    }) ??
-    problemOf({
+    },
+    {
       field: "spec.compute.env",
       what: "variable",
       asked: (compute.env ?? []).map(({ name }) => name),
       own: own.variables,
-    }) ??
-    (config.allowHostAccess ? undefined : hostAccessProblem(cluster.spec))
-  );
+    },
+    {
+      field: "spec.compute.imagePullSecrets",
+      what: "name",
+      asked: (compute.imagePullSecrets ?? []).map(({ name }) => name ?? ""),
+    },
+    {
+      field: "spec.compute.topologySpreadConstraints",
+      what: "pair of topologyKey and whenUnsatisfiable",
+      asked: (compute.topologySpreadConstraints ?? []).map(
+        ({ topologyKey, whenUnsatisfiable }) => `${topologyKey} ${whenUnsatisfiable}`,
+      ),
+    },
+    ...(compute.sidecars ?? []).flatMap((sidecar, index) =>
+      listsOfSidecar(`spec.compute.sidecars[${index}]`, sidecar),
+    ),
+  ];
+}
+
+function listsOfSidecar(field: string, { env, volumeMounts, ports }: V1Container): List[] {
+  return [
+    { field: `${field}.env`, what: "variable", asked: (env ?? []).map(({ name }) => name) },
+    {
+      field: `${field}.volumeMounts`,
+      what: "mount path",
+      asked: (volumeMounts ?? []).map(({ mountPath }) => mountPath),
+    },
+    {
+      field: `${field}.ports`,
+      what: "port",
+      asked: (ports ?? []).map(
+        ({ containerPort, protocol }) => `${containerPort}/${protocol ?? "TCP"}`,
+      ),
+    },
+  ];
 }
 
 interface Names {
@@ -89,13 +137,7 @@ function namesOf(names: readonly (string | undefined)[]): string[] {
   return names.filter((name) => name !== undefined);
 }
 
-function problemOf(list: {
-  readonly field: string;
-  readonly what: string;
-  readonly asked: readonly string[];
-  readonly own: readonly string[];
-}): string | undefined {
-  const { field, what, asked, own } = list;
+function problemOf({ field, what, asked, own = [] }: List): string | undefined {
   const operators = new Set(own);
   const first = new Map<string, number>();
   for (const [index, name] of asked.entries()) {
@@ -104,7 +146,8 @@ function problemOf(list: {
     }
     const before = first.get(name);
     if (before !== undefined) {
-      return `${field}[${index}]: the ${what} ${quoted(name)} is taken by ${field}[${before}]; choose another, and none of the operator's (${listed(own)})`;
+      const others = own.length === 0 ? "" : `, and none of the operator's (${listed(own)})`;
+      return `${field}[${index}]: the ${what} ${quoted(name)} is taken by ${field}[${before}]; choose another${others}`;
     }
     first.set(name, index);
   }

@@ -275,6 +275,12 @@ describe("what a user adds to the pods", () => {
       message: /extraVolumeMounts\[0\]: .*"\/signing-key" is one of the operator's/,
     },
     {
+      what: "a name twice",
+      more: { imagePullSecrets: [{ name: "a" }, { name: "a" }] },
+      message:
+        /imagePullSecrets\[1\]: the name "a" is taken by spec\.compute\.imagePullSecrets\[0\]/,
+    },
+    {
       what: "the node",
       more: { extraVolumes: [{ name: "shared", hostPath: { path: "/" } }] },
       message: /extraVolumes\[0\]\.hostPath gives the pods their node/,

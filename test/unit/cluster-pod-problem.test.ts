@@ -122,6 +122,49 @@ const ROWS: readonly Row[] = [
     expected: `${VOLUMES}[1]: the volume name " [31m${"x".repeat(75)}" is taken by ${VOLUMES}[0]; choose another, and none of the operator's (storage, tmp, config)`,
   },
   {
+    name: "a secret for pulling twice",
+    compute: { imagePullSecrets: [{ name: "a" }, { name: "a" }] },
+    expected:
+      'spec.compute.imagePullSecrets[1]: the name "a" is taken by spec.compute.imagePullSecrets[0]; choose another',
+  },
+  {
+    name: "two constraints that are one to Kubernetes",
+    compute: {
+      topologySpreadConstraints: [1, 2].map((maxSkew) => ({
+        maxSkew,
+        topologyKey: "zone",
+        whenUnsatisfiable: "DoNotSchedule",
+      })),
+    },
+    expected:
+      'spec.compute.topologySpreadConstraints[1]: the pair of topologyKey and whenUnsatisfiable "zone DoNotSchedule" is taken by spec.compute.topologySpreadConstraints[0]; choose another',
+  },
+  {
+    name: "a variable of a sidecar twice",
+    compute: { sidecars: [sidecar("a"), sidecar("b", { env: [{ name: "A" }, { name: "A" }] })] },
+    expected: `${SIDECARS}[1].env[1]: the variable "A" is taken by ${SIDECARS}[1].env[0]; choose another`,
+  },
+  {
+    name: "a mount path of a sidecar twice",
+    compute: { sidecars: [sidecar("a", { volumeMounts: [at("/tmp"), at("/x"), at("/tmp")] })] },
+    expected: `${SIDECARS}[0].volumeMounts[2]: the mount path "/tmp" is taken by ${SIDECARS}[0].volumeMounts[0]; choose another`,
+  },
+  {
+    name: "a port of a sidecar twice, once by default",
+    compute: {
+      sidecars: [
+        sidecar("a", {
+          ports: [
+            { containerPort: 1 },
+            { containerPort: 1, protocol: "UDP" },
+            { containerPort: 1, protocol: "TCP" },
+          ],
+        }),
+      ],
+    },
+    expected: `${SIDECARS}[0].ports[2]: the port "1/TCP" is taken by ${SIDECARS}[0].ports[0]; choose another`,
+  },
+  {
     name: "a version of request signing that is not known",
     security: { requestSigningPrivateKey: { ...key, version: "v2" } },
     expected: `spec.security.requestSigningPrivateKey.version: "v2" is not known; set "v1"`,
