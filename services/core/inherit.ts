@@ -7,6 +7,8 @@ const NEVER_INHERITED = new Set([
   "kubectl.kubernetes.io/last-applied-configuration",
   // The operator's own keys: a user who sets them on a resource must not steer its children by them.
   "restate.dev/reconcile",
+  "restate.dev/deletion-protection",
+  "restate.dev/allow-version-change",
   "restate.dev/deployment-id",
   "restate.dev/remove-version-at",
   "restate.dev/pod-template",

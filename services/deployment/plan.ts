@@ -8,10 +8,10 @@
  */
 import { RESTATE_DEPLOYMENT } from "../../crds/restate-deployment.ts";
 import { keyOf, planChildren, type AppliedObjects, type ChildAction } from "../core/children.ts";
-import { RECONCILE_ANNOTATION, RECONCILE_DISABLED } from "../core/inherit.ts";
 import type { AnyManifest } from "../core/manifest.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { Plan } from "../core/plan.ts";
+import { disabledStatus, isDisabled } from "../core/reconciliation.ts";
 import type {
   DeploymentAction,
   DeploymentReason,
@@ -68,8 +68,10 @@ export function planDeployment(question: DeploymentQuestion): DeploymentPlan {
       ? { ...plan, ...planEnd(question) }
       : { ...plan, actions: [], outcome: { kind: "gone" } };
   }
-  if (metadata.annotations?.[RECONCILE_ANNOTATION] === RECONCILE_DISABLED) {
-    return { ...plan, actions: [], outcome: { kind: "applied" } };
+  if (isDisabled(observed.deployment)) {
+    const status = disabledStatus(observed.deployment.status ?? { replicas: 0 });
+    const write = status === undefined ? {} : { status };
+    return { ...plan, actions: [], ...write, outcome: { kind: "applied" } };
   }
   const notServed = notServedFields(spec);
   if (notServed.length > 0) {

@@ -6,6 +6,7 @@ import type { RestateDeployment } from "../../crds/restate-deployment.ts";
 import { conditionOf, type Condition, type ConditionClaim } from "../core/conditions.ts";
 import { canonicalJson } from "../core/digest.ts";
 import type { Outcome } from "../core/outcome.ts";
+import { reconciliationOf } from "../core/reconciliation.ts";
 import type {
   DeletionStatus,
   DeploymentReason,
@@ -64,6 +65,7 @@ export function statusOf(
     inFlight: unfinishedOf(drainingOf(versions)),
     versions: [...versions],
     conditions: conditionsOf(deployment, claim, nowMs),
+    reconciliation: reconciliationOf(deployment, claim.ready.status),
     ...(deletion === undefined ? {} : { deletion }),
   };
   return isThere(status, before) ? undefined : status;
@@ -84,14 +86,16 @@ export function statusPatch(
  * `undefined` when that is said already.
  */
 export function withReady(
-  { status: before }: RestateDeployment,
+  deployment: RestateDeployment,
   ready: ReadyClaim,
   { status, nowMs }: { readonly status?: DeploymentStatus | undefined; readonly nowMs: number },
 ): DeploymentStatus | undefined {
+  const { status: before } = deployment;
   const planned = status ?? before ?? { replicas: 0 };
   const condition = conditionOf({ type: "Ready", ...ready }, before?.conditions ?? [], nowMs);
   const others = (planned.conditions ?? []).filter(({ type }) => type !== "Ready");
-  const next = { ...planned, conditions: [condition, ...others] };
+  const reconciliation = reconciliationOf(deployment, ready.status);
+  const next = { ...planned, conditions: [condition, ...others], reconciliation };
   return isThere(next, before) ? undefined : next;
 }
 

@@ -3,10 +3,10 @@
  * says so where its users look, instead of leaving them with a resource that nobody seems to see.
  */
 import { z } from "zod";
-import { RECONCILE_ANNOTATION, RECONCILE_DISABLED } from "../core/inherit.ts";
-import { conditionOf, type Condition } from "../core/conditions.ts";
+import { conditionOf } from "../core/conditions.ts";
 import { canonicalJson } from "../core/digest.ts";
 import type { AnyAction } from "../core/plan.ts";
+import { disabledStatus, isDisabled, reconciliationOf } from "../core/reconciliation.ts";
 import type { ObjectRef } from "../core/resource.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { refTo, type Kind } from "../kube/kinds.ts";
@@ -16,11 +16,7 @@ const REASON = "NotServedYet";
 
 type Reason = typeof REASON | "FailedReconcile";
 
-interface ObservedStatus {
-  readonly observedGeneration: number;
-  readonly conditions: readonly Condition[];
-  readonly [member: string]: unknown;
-}
+type ObservedStatus = Readonly<Record<string, unknown>>;
 
 const Resource = z.object({
   metadata: z.object({
@@ -31,6 +27,7 @@ const Resource = z.object({
   }),
   status: z
     .looseObject({
+      reconciliation: z.string().nullish(),
       conditions: z
         .array(
           z.object({
@@ -84,11 +81,10 @@ function observingAttempt(
       if (resource === undefined || resource.metadata.deletionTimestamp !== undefined) {
         return { actions: [], outcome: { kind: "gone" }, observedAtMs: nowMs };
       }
-      const { uid, generation, annotations } = resource.metadata;
-      const status =
-        annotations?.[RECONCILE_ANNOTATION] === RECONCILE_DISABLED
-          ? undefined
-          : statusOf(resource, observing, nowMs);
+      const { uid, generation } = resource.metadata;
+      const status = isDisabled(resource)
+        ? disabledStatus({ ...observing.requiredStatus, ...resource.status })
+        : statusOf(resource, observing, nowMs);
       return {
         for: { uid, generation },
         actions: [],
@@ -130,6 +126,7 @@ function statusOf(
     ...before,
     observedGeneration: resource.metadata.generation,
     conditions: [conditionOf(claim, before.conditions ?? [], nowMs)],
+    reconciliation: reconciliationOf(resource, claim.status),
   };
   return canonicalJson(status) === canonicalJson(before) ? undefined : status;
 }

@@ -193,7 +193,7 @@ test("labels and annotations are passed on, without a new version; the operator'
   expect(await stage.registered("marked")).toHaveLength(1);
 });
 
-test("restate.dev/reconcile: disabled stops everything but deletion", async () => {
+test("restate.dev/reconcile: disabled stops everything but saying so and deletion", async () => {
   const first = await release("disabled", "v1");
   await applyDeployment(stage.objects, keyOf("disabled"), {
     image: "disabled:v2",
@@ -205,7 +205,9 @@ test("restate.dev/reconcile: disabled stops everything but deletion", async () =
   await sleep(3_000);
   await stage.operator.idle();
   const writes = await stage.operator.writesSince(mark);
-  expect(writes.filter((line) => line.includes("disabled"))).toEqual([]);
+  expect(writes.filter((line) => line.includes("disabled"))).toEqual([
+    `patch restatedeployments/status ${stage.namespace}/disabled → 200`,
+  ]);
   expect(await get("ReplicaSet", first)).toBeDefined();
   await stage.remove("disabled");
   await stage.untilGone("disabled");

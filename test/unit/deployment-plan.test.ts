@@ -120,6 +120,7 @@ const EMPTY = {
   observedGeneration: 1,
   draining: 0,
   inFlight: 0,
+  reconciliation: "Reconciling",
   versions: [],
 };
 
@@ -187,13 +188,15 @@ describe("a resource that is to be what it says", () => {
     expect(planDeployment(question({ spec }))).toEqual(stalledWith({ reason, message }));
   });
 
-  test("disabled: nothing at all", () => {
+  test("disabled: nothing but that word, said once", () => {
     const annotations = { "restate.dev/reconcile": "disabled" };
+    const quiet = { ...FOR, actions: [], outcome: { kind: "applied" } };
+    const status = { replicas: 1, reconciliation: "Disabled" as const };
     expect(planDeployment(question({ metadata: { annotations } }))).toEqual({
-      ...FOR,
-      actions: [],
-      outcome: { kind: "applied" },
+      ...quiet,
+      status: { replicas: 0, reconciliation: "Disabled" },
     });
+    expect(planDeployment(question({ metadata: { annotations }, status }))).toEqual(quiet);
     const other = { "restate.dev/reconcile": "no" };
     expect(planDeployment(question({ metadata: { annotations: other } })).actions).toHaveLength(2);
   });

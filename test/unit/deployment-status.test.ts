@@ -63,6 +63,7 @@ describe("statusOf", () => {
     latest: "v2",
     draining: 1,
     inFlight: 3,
+    reconciliation: "Reconciling",
     versions: VERSIONS,
     conditions: [
       { type: "Ready", ...DEPLOYED, lastTransitionTime: NOW },
@@ -135,12 +136,13 @@ describe("withReady", () => {
     expect(withReady(deployment(), refused, { nowMs: NOW_MS })).toEqual({
       replicas: 0,
       conditions: [{ type: "Ready", ...refused, lastTransitionTime: NOW }],
+      reconciliation: "Reconciling",
     });
   });
 
   test("said already: nothing to write, whenever that was", () => {
     const conditions = [{ type: "Ready", ...refused, lastTransitionTime: BEFORE }];
-    const before = deployment({ replicas: 0, conditions });
+    const before = deployment({ replicas: 0, conditions, reconciliation: "Reconciling" });
     expect(withReady(before, refused, { nowMs: NOW_MS })).toBeUndefined();
   });
 });
