@@ -4,6 +4,7 @@
  */
 import type { RestateClusterSpec, RestateClusterStatus } from "../../crds/restate-cluster.ts";
 import type { ChildAction } from "../core/children.ts";
+import type { ObjectRef } from "../core/resource.ts";
 
 /** Why a RestateCluster is or is not Ready. Users' alerts know these words. */
 export type ClusterReason =
@@ -17,12 +18,34 @@ export type ClusterReason =
   | "PersistentVolumeClaimNotBound"
   | "InvalidRestateConfig"
   | "InvalidName"
+  | "VersionChangeRefused"
+  | "StorageCannotShrink"
+  | "DeletionProtected"
   | "NotServedYet"
   | "NamespaceTerminating"
   | "FailedReconcile";
 
 export type ClusterAction =
   | ChildAction
+  | {
+      /** Removes the StatefulSet alone: its pods stay behind, for the one that is made next. */
+      readonly kind: "orphanStatefulSet";
+      readonly target: ObjectRef;
+      /** Precondition of the delete. */
+      readonly uid: string;
+      readonly because: string;
+    }
+  | {
+      readonly kind: "changeClaim";
+      readonly target: ObjectRef;
+      /** Precondition of the change. */
+      readonly uid: string;
+      /** Size to ask for; absent: it stays. */
+      readonly storageBytes?: number;
+      /** Class to ask for; absent: it stays. */
+      readonly volumeAttributesClassName?: string;
+      readonly because: string;
+    }
   | { readonly kind: "addFinalizer"; readonly because: string }
   | { readonly kind: "removeFinalizer"; readonly because: string }
   | {

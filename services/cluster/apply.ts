@@ -14,6 +14,7 @@ import type { ActionResult } from "../reconciler/resource-kind.ts";
 import { provisionCluster } from "../restate/node-control.ts";
 import type { Dial } from "../restate/dial.ts";
 import type { ClusterAction, ClusterConfig } from "./api.ts";
+import { changeClaim, orphanStatefulSet } from "./apply-volumes.ts";
 import { buildChildren } from "./build/children.ts";
 import { applyStatefulSet } from "./kept-annotation.ts";
 import { FIRST_POD_NAME } from "./observe.ts";
@@ -42,6 +43,10 @@ export async function applyAction(
     case "removeObject":
       await context.kube.remove(action.target, { uid: action.uid });
       return { kind: "done", applied: { [keyOf(action.target)]: null } };
+    case "orphanStatefulSet":
+      return orphanStatefulSet(context.kube, action);
+    case "changeClaim":
+      return changeClaim(context.kube, action);
     case "addFinalizer":
       return writeFinalizers(context.kube, cluster, (present) => [
         ...present.filter((finalizer) => finalizer !== RESTATE_CLUSTER.finalizer),

@@ -2,13 +2,22 @@
  * What a decision about a RestateCluster needs to know, read afresh: the resource, its namespace, its children, and, where
  * provisioning waits for it, its first pod. One list per kind, all at once; projected and sorted here, at the border.
  */
-import type { V1PersistentVolumeClaim, V1Pod, V1StatefulSet } from "@kubernetes/client-node";
+import type {
+  V1PersistentVolumeClaim,
+  V1PersistentVolumeClaimSpec,
+  V1Pod,
+  V1StatefulSet,
+} from "@kubernetes/client-node";
 import { RestateCluster } from "../../crds/restate-cluster.ts";
 import type { ObservedObject } from "../core/children.ts";
+import type { ObjectRef } from "../core/resource.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { observedObjectOf, observedObjectsOf } from "../kube/observed.ts";
+import { bytesOf } from "../kube/quantity.ts";
+import { refTo } from "../kube/kinds.ts";
 import { instanceLabels } from "./build/metadata.ts";
 import { STATEFUL_SET_NAME } from "./build/stateful-set.ts";
+import { observeRunningImages } from "./observe-images.ts";
 
 /** Name of the pod that is asked to provision the cluster. */
 export const FIRST_POD_NAME = "restate-0";
@@ -27,15 +36,24 @@ export interface ObservedStatefulSet {
   readonly replicas: number;
   readonly readyReplicas: number;
   readonly updatedReplicas: number;
-  /** Bytes its claim template asks for, as written there. */
-  readonly storageRequest?: string;
+  /** Bytes its claim template asks for. */
+  readonly storageBytes?: number;
+  /** Classes its claim template asks for. */
+  readonly storageClassName?: string;
+  readonly volumeAttributesClassName?: string;
 }
 
 export interface ObservedClaim {
   readonly name: string;
+  readonly ref: ObjectRef;
+  readonly uid: string;
   /** Ordinal of the pod it belongs to. */
   readonly ordinal: number;
   readonly phase: string;
+  /** Bytes it asks for. */
+  readonly storageBytes?: number;
+  readonly volumeAttributesClassName?: string;
+  readonly deleting: boolean;
 }
 
 export interface ObservedFirstPod {
@@ -50,6 +68,8 @@ export interface ObservedCluster {
   readonly children: readonly ObservedObject[];
   readonly statefulSet?: ObservedStatefulSet;
   readonly claims: readonly ObservedClaim[];
+  /** Images of the Restate that runs; looked at only when another image is asked for than the StatefulSet has. */
+  readonly runningImages?: readonly string[];
   /** Looked at only while the cluster waits to be provisioned. */
   readonly firstPod?: ObservedFirstPod;
 }
@@ -102,18 +122,19 @@ async function observeNamespaced(
   const query = { namespace: name, labels: instanceLabels(name) };
   const waitsForFirstPod =
     cluster.spec.cluster?.autoProvision === true && cluster.status?.provisioned !== true;
-  const [accounts, policies, configMaps, services, budgets, statefulSets, claims, firstPod] =
+  const [accounts, policies, configMaps, services, budgets, statefulSet, claims, firstPod] =
     await Promise.all([
       kube.listMetadata({ kind: "ServiceAccount", ...query }),
       kube.listMetadata({ kind: "NetworkPolicy", ...query }),
       kube.list({ kind: "ConfigMap", ...query }),
       kube.list({ kind: "Service", ...query }),
       kube.listMetadata({ kind: "PodDisruptionBudget", ...query }),
-      kube.list({ kind: "StatefulSet", ...query }),
+      // By name: it has to be seen whatever somebody did to its labels, because it may have to be replaced.
+      kube.get("StatefulSet", STATEFUL_SET_NAME, name),
       kube.list({ kind: "PersistentVolumeClaim", ...query }),
       waitsForFirstPod ? kube.get("Pod", FIRST_POD_NAME, name) : undefined,
     ]);
-  const statefulSet = statefulSets.find((live) => live.metadata?.name === STATEFUL_SET_NAME);
+  const runningImages = await observeRunningImages(kube, cluster, statefulSet);
   return {
     children: [
       ...observedObjectsOf("ServiceAccount", accounts),
@@ -121,18 +142,18 @@ async function observeNamespaced(
       ...observedObjectsOf("ConfigMap", configMaps),
       ...observedObjectsOf("Service", services),
       ...observedObjectsOf("PodDisruptionBudget", budgets),
-      ...observedObjectsOf("StatefulSet", statefulSets),
+      ...observedObjectsOf("StatefulSet", statefulSet === undefined ? [] : [statefulSet]),
     ],
     ...(statefulSet === undefined ? {} : { statefulSet: observedStatefulSetOf(statefulSet) }),
     claims: claims.map(observedClaimOf).toSorted((a, b) => a.ordinal - b.ordinal),
+    ...(runningImages === undefined ? {} : { runningImages }),
     ...(firstPod === undefined ? {} : { firstPod: observedFirstPodOf(firstPod) }),
   };
 }
 
 function observedStatefulSetOf(live: V1StatefulSet): ObservedStatefulSet {
   const { status } = live;
-  const storageRequest =
-    live.spec?.volumeClaimTemplates?.[0]?.spec?.resources?.requests?.["storage"];
+  const claim = live.spec?.volumeClaimTemplates?.[0]?.spec;
   return {
     generation: live.metadata?.generation ?? 0,
     ...(status?.observedGeneration === undefined
@@ -141,16 +162,34 @@ function observedStatefulSetOf(live: V1StatefulSet): ObservedStatefulSet {
     replicas: status?.replicas ?? 0,
     readyReplicas: status?.readyReplicas ?? 0,
     updatedReplicas: status?.updatedReplicas ?? 0,
-    ...(storageRequest === undefined ? {} : { storageRequest }),
+    ...(claim?.storageClassName === undefined ? {} : { storageClassName: claim.storageClassName }),
+    ...storageOf(claim),
   };
 }
 
-function observedClaimOf(live: V1PersistentVolumeClaim): ObservedClaim {
-  const name = live.metadata?.name ?? "";
+/** What a claim, or a template of one, asks for. */
+function storageOf(
+  spec: V1PersistentVolumeClaimSpec | undefined,
+): Pick<ObservedClaim, "storageBytes" | "volumeAttributesClassName"> {
+  const storageBytes = bytesOf(spec?.resources?.requests?.["storage"]);
+  const { volumeAttributesClassName } = spec ?? {};
+  return {
+    ...(storageBytes === undefined ? {} : { storageBytes }),
+    ...(volumeAttributesClassName === undefined ? {} : { volumeAttributesClassName }),
+  };
+}
+
+/** A claim, projected to what decides. */
+export function observedClaimOf(live: V1PersistentVolumeClaim): ObservedClaim {
+  const { name = "", namespace, uid = "", deletionTimestamp } = live.metadata ?? {};
   return {
     name,
+    ref: refTo("PersistentVolumeClaim", name, namespace),
+    uid,
     ordinal: Number(name.slice(name.lastIndexOf("-") + 1)),
     phase: live.status?.phase ?? "Pending",
+    ...storageOf(live.spec),
+    deleting: deletionTimestamp !== undefined,
   };
 }
 

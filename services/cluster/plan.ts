@@ -2,23 +2,19 @@
  * The one decision about a RestateCluster: what to write, what to say, when to look again. A pure function of what was
  * observed.
  *
- * P1 A resource that is being deleted gets nothing but its finalizer taken off: its children go with it by their owner
- *    references. P2 What the user must change (name, configuration, pods) is said and nothing is written. P3 A namespace that
+ * P1 A resource that is being deleted gets nothing but its finalizer taken off (plan-deletion.ts): its children go with it by
+ *    their owner references. P2 What the user must change (name, configuration, pods) is said and nothing is written. P3 A namespace that
  *    existed before and is not this cluster's is used and never written. P4 A cluster is provisioned once, after its first
  *    pod runs, and never again once `status.provisioned` says so. P5 The ConfigMap of an older configuration stays until no
  *    pod of the older revision is left. P6 Ready is True only for the generation that was observed, with every pod of the
  *    current revision ready and every volume bound.
  */
 import { RESTATE_CLUSTER } from "../../crds/restate-cluster.ts";
-import {
-  planChildren,
-  type AppliedObjects,
-  type ChildAction,
-  type ObservedObject,
-} from "../core/children.ts";
-import { RECONCILE_ANNOTATION, RECONCILE_DISABLED, inherited } from "../core/inherit.ts";
+import { planChildren, type AppliedObjects, type ObservedObject } from "../core/children.ts";
+import { inherited } from "../core/inherit.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { Plan } from "../core/plan.ts";
+import { disabledStatus, isDisabled } from "../core/reconciliation.ts";
 import type {
   ClusterAction,
   ClusterConfig,
@@ -33,6 +29,14 @@ import { configProblem } from "./config-toml.ts";
 import { notServedFields } from "./not-served.ts";
 import type { ObservedCluster } from "./observe.ts";
 import { podProblem } from "./pod-problem.ts";
+import { planDeletion } from "./plan-deletion.ts";
+import { versionChangeProblem } from "./plan-version-change.ts";
+import {
+  isStatefulSetLeaving,
+  planClaims,
+  shrinkProblem,
+  withStatefulSetReplaced,
+} from "./plan-volumes.ts";
 import { statusOf, type ReadyClaim } from "./status.ts";
 
 /** A waiting cluster is looked at again after this long if no event does it before (contract, section 2). */
@@ -75,32 +79,22 @@ export function planCluster(question: ClusterQuestion): ClusterPlan {
     for: { uid: metadata.uid, generation: metadata.generation },
     observedAtMs: nowMs,
   };
-  if (metadata.deletionTimestamp !== undefined) return { ...plan, ...planDeletion(observed) };
-  if (metadata.annotations?.[RECONCILE_ANNOTATION] === RECONCILE_DISABLED) {
-    return { ...plan, actions: [], outcome: { kind: "applied" } };
+  if (metadata.deletionTimestamp !== undefined) {
+    return { ...plan, ...planDeletion(cluster, nowMs) };
+  }
+  if (isDisabled(cluster)) {
+    const status = disabledStatus(cluster.status ?? {});
+    const write = status === undefined ? {} : { status };
+    return { ...plan, actions: [], ...write, outcome: { kind: "applied" } };
   }
   const problem = problemOf(observed, config);
   if (problem !== undefined) {
     return { ...plan, actions: [], ...said(question, problem.claim, problem.outcome) };
   }
   const actions = [...planFinalizer(observed), ...planObjects(question)];
-  return { ...plan, ...planReadiness(question, actions) };
-}
-
-function planDeletion({
-  cluster,
-}: ObservedCluster): Pick<ClusterPlan, "actions" | "events" | "outcome"> {
-  const outcome: Outcome = { kind: "gone" };
-  if (!(cluster.metadata.finalizers ?? []).includes(RESTATE_CLUSTER.finalizer))
-    return { actions: [], outcome };
-  const because = "the resource is being deleted and its children follow it";
-  return {
-    actions: [{ kind: "removeFinalizer", because }],
-    events: [
-      { type: "Normal", reason: "DeleteRequested", message: `Deleting ${cluster.metadata.name}` },
-    ],
-    outcome,
-  };
+  const ready = planReadiness(question, actions);
+  const claims = planClaims(observed, question.applied);
+  return { ...plan, ...ready, actions: [...ready.actions, ...claims] };
 }
 
 function planFinalizer({ cluster }: ObservedCluster): ClusterAction[] {
@@ -127,6 +121,10 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
   }
   const unusable = configProblem(cluster.spec) ?? podProblem(clusterViewOf(observed), config);
   if (unusable !== undefined) return stalled("InvalidRestateConfig", unusable);
+  const shrinking = shrinkProblem(observed);
+  if (shrinking !== undefined) return stalled("StorageCannotShrink", shrinking);
+  const refused = versionChangeProblem(observed);
+  if (refused !== undefined) return stalled("VersionChangeRefused", refused);
   if (namespace?.terminating === true) {
     return waiting({
       reason: "NamespaceTerminating",
@@ -152,7 +150,7 @@ function invalidName(name: string, { operatorNamespace }: ClusterConfig): string
     : undefined;
 }
 
-function planObjects({ observed, applied, config }: ClusterQuestion): ChildAction[] {
+function planObjects({ observed, applied, config }: ClusterQuestion): ClusterAction[] {
   const view = clusterViewOf(observed);
   const children: ObservedObject[] = [
     ...(observed.namespace === undefined ? [] : [observed.namespace.object]),
@@ -169,9 +167,10 @@ function planObjects({ observed, applied, config }: ClusterQuestion): ChildActio
   const rolls = actions.some(
     ({ kind, target }) => kind === "applyObject" && target.kind === "StatefulSet",
   );
-  return rolls
-    ? actions.filter(({ kind, target }) => kind === "applyObject" || target.kind !== "ConfigMap")
-    : actions;
+  const kept = actions.filter(
+    ({ kind, target }) => !rolls || kind === "applyObject" || target.kind !== "ConfigMap",
+  );
+  return withStatefulSetReplaced(kept, observed);
 }
 
 function isObsolete({ ref }: ObservedObject, observed: ObservedCluster): boolean {
@@ -279,6 +278,13 @@ function notReady(
 function notRolledOut(observed: ObservedCluster): Problem | undefined {
   const { statefulSet } = observed;
   const replicas = replicasOf(clusterViewOf(observed));
+  if (isStatefulSetLeaving(observed)) {
+    return waiting({
+      reason: "StatefulSetScaling",
+      message: `StatefulSet ${STATEFUL_SET_NAME} is being removed; it is made again when it is gone, and its pods run on`,
+      requeueAfterMs: PROVISIONING_MS,
+    });
+  }
   if (statefulSet?.observedGeneration === undefined) {
     return pods("StatefulSetNoStatus", `StatefulSet ${STATEFUL_SET_NAME} has no status yet`);
   }

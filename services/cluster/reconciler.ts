@@ -34,6 +34,10 @@ function stepOf(action: ClusterAction): string {
       return `apply ${titleOf(action.target)}`;
     case "removeObject":
       return `remove ${titleOf(action.target)}`;
+    case "orphanStatefulSet":
+      return `remove ${titleOf(action.target)}, not its pods`;
+    case "changeClaim":
+      return `change ${titleOf(action.target)}`;
     case "addFinalizer":
       return "add finalizer";
     case "removeFinalizer":

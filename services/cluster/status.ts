@@ -5,6 +5,7 @@
 import type { RestateCluster } from "../../crds/restate-cluster.ts";
 import { conditionOf, type ConditionClaim } from "../core/conditions.ts";
 import { canonicalJson } from "../core/digest.ts";
+import { reconciliationOf } from "../core/reconciliation.ts";
 import type { ClusterReason, ClusterStatus } from "./api.ts";
 
 /** What the condition Ready is to say. */
@@ -29,6 +30,7 @@ export function statusOf(
     observedGeneration: cluster.metadata.generation,
     conditions: [...conditions.filter(({ type }) => type !== "Ready"), ready],
     ...(provisioned === undefined ? {} : { provisioned }),
+    reconciliation: reconciliationOf(cluster, claim.status),
   };
   return canonicalJson(status) === canonicalJson(before) ? undefined : status;
 }

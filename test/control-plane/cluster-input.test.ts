@@ -167,7 +167,7 @@ describe("restate.dev/reconcile: disabled", () => {
   const disabled = { annotations: { "restate.dev/reconcile": "disabled" } };
   const changed = { ...MINIMAL, compute: { image: "restatedev/restate:1.7.13" } };
 
-  test("stops every write, and its removal takes up what was asked for meanwhile", async () => {
+  test("stops every write but the one that says so, and its removal takes up what was asked for meanwhile", async () => {
     await applyCluster(objects, name);
     await untilReady(objects, name);
     await operator.idle();
@@ -177,11 +177,16 @@ describe("restate.dev/reconcile: disabled", () => {
     await operator.wake("ClusterReconciler", name);
     await sleep(3_000);
     await operator.idle();
-    expect(await operator.writesSince(mark)).toEqual([]);
+    expect(await operator.writesSince(mark)).toEqual([
+      `patch restateclusters/status ${name} → 200`,
+    ]);
+    const paused = await objects.get("RestateCluster", name);
+    expect(paused?.["status"]).toMatchObject({ reconciliation: "Disabled" });
     expect(await objects.get("Service", "restate", name)).toBeUndefined();
 
     await applyCluster(objects, name, { spec: changed });
-    await untilReady(objects, name);
+    const resumed = await untilReady(objects, name);
+    expect(resumed["status"]).toMatchObject({ reconciliation: "Reconciling" });
     expect(await objects.get("Service", "restate", name)).toBeDefined();
     const set = await objects.get("StatefulSet", "restate", name);
     expect(JSON.stringify(set?.["spec"])).toContain("restatedev/restate:1.7.13");

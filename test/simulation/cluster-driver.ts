@@ -157,7 +157,7 @@ export class Driver {
     const { cluster, objects } = this.#world;
     const complain = (what: string) => this.violations.push(what);
     const targets = plan.actions.flatMap((action) =>
-      "target" in action ? [keyOf(action.target)] : [],
+      "target" in action && action.kind !== "orphanStatefulSet" ? [keyOf(action.target)] : [],
     );
     if (new Set(targets).size !== targets.length) complain("two writes for one child in a plan");
     if (JSON.stringify(plan).length > PLAN_MAX_BYTES) complain("a plan is too large");
@@ -189,10 +189,21 @@ export class Driver {
             complain("P1: the finalizer is to be removed and nothing is being deleted");
           }
           break;
+        case "orphanStatefulSet": {
+          const live = objects.get(keyFor(action.target));
+          const controller = live === undefined ? undefined : controllerOf(live);
+          if (controller !== undefined && controller !== cluster?.metadata.uid) {
+            complain("S2: a StatefulSet is to be replaced and is not the cluster's");
+          }
+          break;
+        }
+        case "changeClaim":
         case "addFinalizer":
           break;
       }
     }
+    // Disabled, the status is as the last reconcile left it.
+    if (plan.status?.reconciliation === "Disabled") return;
     const [ready] = (plan.status?.conditions ?? []).filter(({ type }) => type === "Ready");
     if (ready?.status === "True") {
       for (const problem of this.#world.unready()) complain(`P6: Ready is True, but ${problem}`);

@@ -105,6 +105,8 @@ export class World {
   /** What the operator's manager applied last, by uid of the object. */
   readonly #applied = new Map<string, { json: string; manifest: Json }>();
   readonly #edited = new Set<string>();
+  /** The StatefulSet was removed and its pods were left: they run until another one has them. */
+  #orphaned = false;
   #sequence = 0;
 
   next(): string {
@@ -196,6 +198,7 @@ export class World {
     this.#admit(ref, key);
     const json = JSON.stringify(manifest);
     const before = this.objects.get(key);
+    refuseOtherClaimTemplate(before, JSON.parse(json) as Json);
     const uid = before?.metadata.uid ?? `uid-${this.next()}`;
     if (before === undefined || this.#edited.has(uid) || this.#applied.get(uid)?.json !== json) {
       const asSent = JSON.parse(json) as Json;
@@ -220,7 +223,8 @@ export class World {
         throw new KubeError(409, "Conflict", `${member} is another`);
       }
     }
-    if (patch.subresource === "status")
+    if (live.kind === "PersistentVolumeClaim") this.#patchClaim(key, live, body);
+    else if (patch.subresource === "status")
       this.#store(key, live, { status: { ...live.status, ...body.status } });
     else this.#patchFinalizers(key, live, body.metadata?.finalizers ?? []);
     this.fault("after");
@@ -233,7 +237,9 @@ export class World {
     const live = this.objects.get(key);
     if (live === undefined || live.metadata.uid !== options.uid) return;
     this.writes += 1;
-    if (live.kind !== "ConfigMap" && live.kind !== "NetworkPolicy") {
+    const isReplaced = live.kind === "StatefulSet" && options.propagation === "Orphan";
+    if (isReplaced) this.#orphaned = true;
+    else if (live.kind !== "ConfigMap" && live.kind !== "NetworkPolicy") {
       this.violations.push(`${key} was removed`);
     }
     if (
@@ -355,6 +361,7 @@ export class World {
     else {
       this.objects.delete(NAMESPACE_KEY);
       this.pods.clear();
+      this.#orphaned = false;
       // Another cluster from here on: its volumes are gone.
       this.provisioned = false;
       this.provisions.clear();
@@ -365,6 +372,8 @@ export class World {
   /** One step of the StatefulSet controller, or of its pods and volumes. */
   runStatefulSet(): boolean {
     const set = this.objects.get(STATEFUL_SET_KEY);
+    if (set !== undefined) this.#orphaned = false;
+    else if (this.#orphaned) return false;
     if (set === undefined) {
       const [ordinal] = [...this.pods.keys()].slice(-1);
       return ordinal !== undefined && this.pods.delete(ordinal);
@@ -441,7 +450,16 @@ export class World {
     const labels = { "app.kubernetes.io/name": "restate", "app.kubernetes.io/instance": NAME };
     const metadata = { name, namespace: NAME, labels };
     const status = { phase: "Pending" };
-    this.add({ apiVersion: "v1", kind: "PersistentVolumeClaim", metadata, status });
+    const spec = claimTemplateOf(set) ?? {};
+    this.add({ apiVersion: "v1", kind: "PersistentVolumeClaim", metadata, spec, status });
+  }
+
+  /** A bound claim can grow, and that is all. */
+  #patchClaim(key: string, live: Live, { spec }: Change): void {
+    const [before, after] = [bytesIn(live.spec), bytesIn(spec)];
+    if (live.status?.["phase"] !== "Bound") throw new KubeError(422, "Invalid", "not bound");
+    if (after < before) this.violations.push(`S1: ${key} from ${before} to ${after} bytes`);
+    this.#store(key, live, { spec: { ...live.spec, ...spec } });
   }
 
   #configOf({ configMap }: Pod): string {
@@ -498,6 +516,25 @@ function ownersOf(manifest: Json | undefined): Owner[] {
 
 interface Template {
   readonly spec?: { readonly volumes?: readonly { name: string; configMap?: { name: string } }[] };
+}
+
+function claimTemplateOf(set: Live | undefined): Json | undefined {
+  const [claim] = (set?.spec?.["volumeClaimTemplates"] ?? []) as { spec: Json }[];
+  return claim?.spec;
+}
+
+/** What a claim asks for. */
+export function bytesIn(spec: Json | undefined): number {
+  const { requests } = (spec?.["resources"] ?? {}) as { requests?: { storage?: string } };
+  return Number(requests?.storage ?? 0);
+}
+
+function refuseOtherClaimTemplate(before: Live | undefined, manifest: Json): void {
+  if (before?.kind !== "StatefulSet") return;
+  const [was, is] = [claimTemplateOf(before), claimTemplateOf(manifest as unknown as Live)];
+  if (JSON.stringify(was) !== JSON.stringify(is)) {
+    throw new KubeError(422, "Invalid", "spec: claim templates cannot be changed");
+  }
 }
 
 function templateOf(set: Live): Template | undefined {

@@ -18,6 +18,7 @@ import {
   NAME,
   NAMESPACE_KEY,
   World,
+  bytesIn,
   controllerOf,
   keyFor,
   type Live,
@@ -126,7 +127,7 @@ class Simulation {
         replicas: this.#pick([1, 1, 2, 3]),
         ...(this.random() < 0.2 ? { env: [{ name: "RUST_BACKTRACE", value: "full" }] } : {}),
       },
-      storage: { storageRequestBytes: 1_000 },
+      storage: { storageRequestBytes: this.#bytes() },
       config: provision ? `auto-provision = false # ${variant}` : `# ${variant}`,
       ...(provision ? { cluster: { autoProvision: true } } : {}),
       security: {
@@ -135,6 +136,12 @@ class Simulation {
         ...(this.random() < 0.2 ? { serviceAnnotations: { note: "x" } } : {}),
       },
     };
+  }
+
+  /** Never less than before: the API server would not take it. */
+  #bytes(): number {
+    const before = this.world.cluster?.spec?.["storage"] as { storageRequestBytes: number };
+    return (before?.storageRequestBytes ?? 1_000) + (this.random() < 0.3 ? 1_000 : 0);
   }
 
   #editSpec(): void {
@@ -311,6 +318,13 @@ class Simulation {
         : ["an old status"]),
       ...(parsed.metadata.finalizers?.length === 1 ? [] : ["no finalizer"]),
       ...this.world.unready(),
+      ...this.world
+        .ofKind("PersistentVolumeClaim")
+        .flatMap(({ metadata, spec, status }) =>
+          status?.["phase"] === "Bound" && bytesIn(spec) < parsed.spec.storage.storageRequestBytes
+            ? [`${metadata.name} has ${bytesIn(spec)} bytes`]
+            : [],
+        ),
       ...manifests.flatMap((manifest) =>
         missingIn(
           objects.get(keyFor(refOf(manifest))),

@@ -71,7 +71,7 @@ describe("permissions", () => {
         ),
         ...each(["get", "create", "patch"], ["namespaces"]),
         ...each(["list", "create", "patch"], ["serviceaccounts", "poddisruptionbudgets.policy"]),
-        ...each(["get", "list", "create", "patch"], ["services", "statefulsets.apps"]),
+        ...each(["get", "list", "create", "patch"], ["services"]),
         ...each(["get", "create"], ["jobs.batch"]),
         ...each(["get", "list", "create", "patch", "delete"], ["replicasets.apps"]),
         ...each(
@@ -82,8 +82,9 @@ describe("permissions", () => {
             "horizontalpodautoscalers.autoscaling",
           ],
         ),
-        ...each(["list"], ["persistentvolumeclaims"]),
-        ...each(["get"], ["pods"]),
+        ...each(["get", "create", "patch", "delete"], ["statefulsets.apps"]),
+        ...each(["list", "patch"], ["persistentvolumeclaims"]),
+        ...each(["get", "list"], ["pods"]),
         ...each(["create"], ["events"]),
       ].toSorted(),
     );

@@ -23,6 +23,7 @@ import {
   NOW,
   NOW_MS,
   RECONCILED,
+  aClaim,
   aCluster,
   appliedOf,
   liveOf,
@@ -84,7 +85,7 @@ const stalled = (reason: string, message: string): Outcome => ({
 function notReady(outcome: Outcome, over: Partial<ClusterStatus> = {}): ClusterStatus {
   const { reason, message } = outcome as Extract<Outcome, { kind: "waiting" }>;
   const ready = { type: "Ready", status: "False", reason, message, lastTransitionTime: NOW };
-  return { observedGeneration: 1, conditions: [ready], ...over };
+  return { observedGeneration: 1, conditions: [ready], reconciliation: "Reconciling", ...over };
 }
 
 /** A cluster of which nothing is there yet. */
@@ -196,11 +197,50 @@ describe("the life of a cluster", () => {
     },
   ])("$name", judge);
 
-  test("disabled: nothing is written and nothing said, exactly with that value", () => {
-    const disabled = newQuestion(
-      aCluster({ metadata: { annotations: { "restate.dev/reconcile": "disabled" } } }),
-    );
-    judge({ name: "", question: disabled, expected: { outcome: APPLIED } });
+  const annotations = { "restate.dev/reconcile": "disabled" };
+  const resuming = { ...RECONCILED, reconciliation: "ResumingReconciliation" as const };
+  test.each<Row>([
+    {
+      name: "disabled: nothing but that word is written, whatever is to be done",
+      question: newQuestion(aCluster({ metadata: { annotations, generation: 2 } })),
+      expected: {
+        generation: 2,
+        status: { ...RECONCILED, reconciliation: "Disabled" },
+        outcome: APPLIED,
+      },
+    },
+    {
+      name: "disabled, and said already: nothing at all",
+      question: newQuestion(
+        aCluster({
+          metadata: { annotations },
+          status: { ...RECONCILED, reconciliation: "Disabled" },
+        }),
+      ),
+      expected: { outcome: APPLIED },
+    },
+    {
+      name: "enabled again, and not ready: it is resuming",
+      question: newQuestion(
+        aCluster({
+          metadata: { finalizers: ["clusters.restate.dev"] },
+          status: { ...RECONCILED, reconciliation: "Disabled" },
+        }),
+      ),
+      expected: {
+        actions: applies(newQuestion(aCluster()), CREATED, ALL),
+        status: notReady(NO_STATUS, { reconciliation: "ResumingReconciliation" }),
+        outcome: NO_STATUS,
+      },
+    },
+    {
+      name: "ready again: it has resumed",
+      question: settledQuestion(aCluster({ status: resuming })),
+      expected: { status: RECONCILED, outcome: APPLIED },
+    },
+  ])("$name", judge);
+
+  test("disabled exactly with that value", () => {
     const other = newQuestion(
       aCluster({ metadata: { annotations: { "restate.dev/reconcile": "Disabled" } } }),
     );
@@ -555,11 +595,7 @@ describe("P6: Ready is True when every pod of the current revision is ready and 
     ...three,
     observed: {
       ...three.observed,
-      claims: phases.map((phase, ordinal) => ({
-        name: `storage-restate-${ordinal}`,
-        ordinal,
-        phase,
-      })),
+      claims: phases.map((phase, ordinal) => aClaim(ordinal, { phase })),
     },
   });
   const scaling = waiting("StatefulSetScaling", "StatefulSet restate is being scaled to 3");
@@ -625,6 +661,7 @@ describe("P6: Ready is True when every pod of the current revision is ready and 
       expected: {
         generation: 2,
         status: {
+          ...RECONCILED,
           observedGeneration: 2,
           conditions: [{ ...RECONCILED.conditions[0]!, lastTransitionTime: BEFORE }],
         },

@@ -11,7 +11,7 @@ import { digestOf } from "../../services/core/digest.ts";
 import type { AnyManifest } from "../../services/core/manifest.ts";
 import type { ClusterConfig } from "../../services/cluster/api.ts";
 import { buildChildren } from "../../services/cluster/build/children.ts";
-import type { ObservedCluster } from "../../services/cluster/observe.ts";
+import type { ObservedClaim, ObservedCluster } from "../../services/cluster/observe.ts";
 import { clusterViewOf, type ClusterQuestion } from "../../services/cluster/plan.ts";
 
 export const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
@@ -31,6 +31,7 @@ export const CONFIG: ClusterConfig = {
 /** Status of a cluster that is as it should be. */
 export const RECONCILED = {
   observedGeneration: 1,
+  reconciliation: "Reconciling" as const,
   conditions: [
     {
       type: "Ready",
@@ -113,6 +114,21 @@ export function appliedOf(manifests: readonly AnyManifest[]): AppliedObjects {
   );
 }
 
+/** The bound claim of one pod of cluster `c`, as observed. */
+export function aClaim(ordinal: number, over: Partial<ObservedClaim> = {}): ObservedClaim {
+  const name = `storage-restate-${ordinal}`;
+  return {
+    name,
+    ref: { apiVersion: "v1", kind: "PersistentVolumeClaim", namespace: "c", name },
+    uid: `uid-${name}`,
+    ordinal,
+    phase: "Bound",
+    storageBytes: 2_147_483_648,
+    deleting: false,
+    ...over,
+  };
+}
+
 /** Everything about a cluster whose every child is there, applied, rolled out and ready. */
 export function settledQuestion(
   cluster: RestateCluster,
@@ -136,13 +152,9 @@ export function settledQuestion(
         replicas,
         readyReplicas: replicas,
         updatedReplicas: replicas,
-        storageRequest: "2147483648",
+        storageBytes: 2_147_483_648,
       },
-      claims: Array.from({ length: replicas }, (_, ordinal) => ({
-        name: `storage-restate-${ordinal}`,
-        ordinal,
-        phase: "Bound",
-      })),
+      claims: Array.from({ length: replicas }, (_, ordinal) => aClaim(ordinal)),
       ...over.observed,
     },
     applied: over.applied ?? appliedOf(manifests),

@@ -78,7 +78,8 @@ describe("statusOf", () => {
       },
     },
   ])("$name", ({ cluster, claim, expected }) => {
-    expect(statusOf(cluster, claim, { nowMs: NOW_MS })).toEqual(expected);
+    const status = expected && { reconciliation: "Reconciling", ...expected };
+    expect(statusOf(cluster, claim, { nowMs: NOW_MS })).toEqual(status);
   });
 
   test("provisioned is said with the first status that knows it, and kept", () => {
