@@ -6,7 +6,7 @@ import type { V1Job, V1ReplicaSet } from "@kubernetes/client-node";
 import { RestateCluster } from "../../crds/restate-cluster.ts";
 import { RestateDeployment } from "../../crds/restate-deployment.ts";
 import type { AppliedObjects, ObservedObject } from "../core/children.ts";
-import { isDeletionProtected } from "../core/deletion-protection.ts";
+import { isGoing } from "../core/deletion-protection.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { observedObjectsOf } from "../kube/observed.ts";
 import type { AdminPool } from "../restate/admin-pool.ts";
@@ -138,9 +138,7 @@ export async function observeDeployment(
     namespaceTerminating: around.namespaceTerminating,
     clusterGone:
       spec.restate.register.cluster !== undefined &&
-      (cluster === undefined ||
-        (cluster.metadata.deletionTimestamp !== undefined &&
-          !isDeletionProtected(cluster.metadata))),
+      (cluster === undefined || isGoing(cluster.metadata)),
   };
 }
 
