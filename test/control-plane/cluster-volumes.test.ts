@@ -11,7 +11,6 @@ import {
   applyCluster,
   dropCluster,
   MINIMAL,
-  untilGone,
   untilReady,
   untilReason,
   type ClusterSpec,
@@ -244,7 +243,7 @@ describe("guards", () => {
       { name },
       { metadata: { annotations: { "restate.dev/deletion-protection": null } } },
     );
-    await untilGone(objects, name);
+    await until("it is gone", async () => !(await objects.get("RestateCluster", name)));
     await operator.untilForgotten(name);
   });
 });
