@@ -17,10 +17,7 @@ const WITHOUT_IMAGE: ReadonlySet<string> = new Set([
   "RegistryUnavailable",
 ]);
 
-/**
- * Images of the Restate containers there are, sorted; that of the StatefulSet's template where there is no pod. `undefined` when
- * the image is not going to change.
- */
+/** See `runningImagesOf`; `undefined` when the image is not going to change. */
 export async function observeRunningImages(
   kube: KubeClient,
   { metadata, spec }: RestateCluster,
@@ -30,6 +27,14 @@ export async function observeRunningImages(
   if (applied === spec.compute.image) return undefined;
   const { name } = metadata;
   const pods = await kube.list({ kind: "Pod", namespace: name, labels: instanceLabels(name) });
+  return runningImagesOf(pods, applied);
+}
+
+/** Images of the Restate containers that may have run, sorted; the one that was applied last where there is none. */
+export function runningImagesOf(
+  pods: readonly V1Pod[],
+  applied: string | undefined,
+): readonly string[] {
   const images = pods.filter(mayHaveRun).flatMap((pod) => imageOf(pod.spec) ?? []);
   return images.length === 0 && applied !== undefined
     ? [applied]

@@ -3,15 +3,18 @@
  * follow one another (G1-G4 of plan-version-change.ts), and a deletion that is held (plan-deletion.ts). Each row is an
  * observation and the whole plan, or what of it matters.
  */
+import type { V1Pod } from "@kubernetes/client-node";
 import { describe, expect, test } from "vitest";
 import type { ClusterAction } from "../../services/cluster/api.ts";
 import type { ObservedCluster } from "../../services/cluster/observe.ts";
+import { runningImagesOf } from "../../services/cluster/observe-images.ts";
 import { planCluster, type ClusterQuestion } from "../../services/cluster/plan.ts";
 import { appliedClaim } from "../../services/cluster/plan-volumes.ts";
 import { keyOf } from "../../services/core/children.ts";
 import { titleOf } from "../../services/core/resource.ts";
 import { NOW, NOW_MS, RECONCILED, aClaim, aCluster, settledQuestion } from "./cluster-samples.ts";
 
+const CONTAINER = { name: "restate", image: "", imageID: "", ready: false, restartCount: 0 };
 const GIB = 1_073_741_824;
 const REPLACED =
   "its claim template cannot be changed; it is made again at once, and its pods run on";
@@ -314,6 +317,58 @@ const deleting = (value: string, over: NonNullable<Sample> = {}) => {
     observed: { cluster, children: [], claims: [] },
   });
 };
+
+const pod = (image: string, restate?: object): V1Pod => ({
+  spec: {
+    containers: [
+      { name: "sidecar", image: "s:9.9" },
+      { name: "restate", image },
+    ],
+  },
+  status: restate === undefined ? {} : { containerStatuses: [{ ...CONTAINER, ...restate }] },
+});
+const waiting = (reason: string, more: object = {}) => ({
+  state: { waiting: { reason } },
+  ...more,
+});
+
+describe("G1: what runs", () => {
+  test.each([
+    {
+      name: "every image once, sorted",
+      pods: [pod("b"), pod("a"), pod("b")],
+      expected: ["a", "b"],
+    },
+    { name: "no pod: what was applied", pods: [], expected: ["applied"] },
+    {
+      name: "a pod that cannot get its image has not run",
+      pods: [pod("a"), pod("b", waiting("ImagePullBackOff"))],
+      expected: ["a"],
+    },
+    {
+      name: "it has, when it ran before",
+      pods: [pod("b", waiting("ErrImagePull", { restartCount: 1 }))],
+      expected: ["b"],
+    },
+    {
+      name: "one that crashes has run",
+      pods: [pod("a", waiting("CrashLoopBackOff"))],
+      expected: ["a"],
+    },
+    {
+      name: "one that is only being started may have run before",
+      pods: [pod("a", waiting("ContainerCreating"))],
+      expected: ["a"],
+    },
+    {
+      name: "one without a Restate container",
+      pods: [{ spec: { containers: [] } }],
+      expected: ["applied"],
+    },
+  ])("$name", ({ pods, expected }) => {
+    expect(runningImagesOf(pods, "applied")).toEqual(expected);
+  });
+});
 
 describe("a protected deletion", () => {
   const message =
