@@ -15,6 +15,14 @@ export type ClusterReason =
   | "StatefulSetScaling"
   | "StatefulSetPodNotReady"
   | "PersistentVolumeClaimNotBound"
+  | "PodIdentityAssociationNotSynced"
+  | "PodIdentityAssociationCanaryPending"
+  | "PodIdentityAssociationCanaryFailed"
+  | "IAMPolicyMemberCRDNotFound"
+  | "IAMPolicyMemberNotReady"
+  | "WorkloadIdentityCanaryPending"
+  | "WorkloadIdentityCanaryFailed"
+  | "SecretProviderClassesDisabled"
   | "InvalidRestateConfig"
   | "InvalidName"
   | "NotServedYet"
@@ -26,6 +34,13 @@ export type ClusterAction =
   | { readonly kind: "addFinalizer"; readonly because: string }
   | { readonly kind: "removeFinalizer"; readonly because: string }
   | {
+      readonly kind: "createCanary";
+      readonly canary: CanaryName;
+      /** Counts from 1; each is later than the one before by more. */
+      readonly attempt: number;
+      readonly because: string;
+    }
+  | {
       readonly kind: "provisionCluster";
       /** Whether no answer yet is to be expected: the pod has only just started. */
       readonly justStarted: boolean;
@@ -33,6 +48,18 @@ export type ClusterAction =
     };
 
 export type ClusterStatus = RestateClusterStatus;
+
+/** Kinds of other projects that a cluster can ask for. They need not be installed. */
+export const FOREIGN_KINDS = [
+  "PodIdentityAssociation",
+  "SecurityGroupPolicy",
+  "IAMPolicyMember",
+  "SecretProviderClass",
+] as const;
+export type ForeignKind = (typeof FOREIGN_KINDS)[number];
+
+/** Jobs that try whether a pod of the cluster gets its cloud identity, before the cluster's own pods rely on it. */
+export type CanaryName = "restate-pia-canary" | "restate-wi-canary";
 
 /** A RestateCluster as its children are built from it. */
 export interface ClusterView {
@@ -53,4 +80,11 @@ export interface ClusterConfig {
   /** Domain of the Kubernetes cluster: `cluster.local`. */
   readonly clusterDns: string;
   readonly manageNetworkPolicies: boolean;
+  readonly manageSecretProviderClasses: boolean;
+  /** Name of this Kubernetes cluster at EKS; absent where Pod Identity is not to be used. */
+  readonly awsPodIdentityAssociationCluster?: string;
+  /** Whether bindings for Google service accounts are made, by way of Config Connector. */
+  readonly gcpWorkloadIdentity: boolean;
+  /** Image with grep and wget. */
+  readonly canaryImage: string;
 }

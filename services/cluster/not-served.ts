@@ -10,10 +10,8 @@ export function notServedFields({ compute, security }: RestateClusterSpec): stri
     "spec.compute.sidecars": compute.sidecars,
     "spec.compute.extraVolumes": compute.extraVolumes,
     "spec.compute.extraVolumeMounts": compute.extraVolumeMounts,
-    "spec.security.requestSigningPrivateKey": security?.requestSigningPrivateKey,
+    "spec.security.requestSigningPrivateKey.secret": security?.requestSigningPrivateKey?.secret,
     "spec.security.trustedCaCerts": security?.trustedCaCerts,
-    "spec.security.awsPodIdentityAssociationRoleArn": security?.awsPodIdentityAssociationRoleArn,
-    "spec.security.awsPodSecurityGroups": security?.awsPodSecurityGroups,
   };
   return Object.entries(fields).flatMap(([path, value]) => (isSet(value) ? [path] : []));
 }

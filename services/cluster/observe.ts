@@ -7,8 +7,12 @@ import { RestateCluster } from "../../crds/restate-cluster.ts";
 import type { ObservedObject } from "../core/children.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { observedObjectOf, observedObjectsOf } from "../kube/observed.ts";
+import type { Remembered } from "../reconciler/resource-kind.ts";
+import type { ClusterConfig, ForeignKind } from "./api.ts";
 import { instanceLabels } from "./build/metadata.ts";
+import { SECRET_PROVIDER_VOLUME, SECURITY_GROUPS_ANNOTATION } from "./build/cloud-pod.ts";
 import { STATEFUL_SET_NAME } from "./build/stateful-set.ts";
+import { observeCloud, type CloudQuestion, type ObservedCloud } from "./observe-cloud.ts";
 
 /** Name of the pod that is asked to provision the cluster. */
 export const FIRST_POD_NAME = "restate-0";
@@ -29,6 +33,8 @@ export interface ObservedStatefulSet {
   readonly updatedReplicas: number;
   /** Bytes its claim template asks for, as written there. */
   readonly storageRequest?: string;
+  /** Kinds of other projects that its pods rely on; none when absent. */
+  readonly reliesOn?: readonly ForeignKind[];
 }
 
 export interface ObservedClaim {
@@ -50,6 +56,7 @@ export interface ObservedCluster {
   readonly children: readonly ObservedObject[];
   readonly statefulSet?: ObservedStatefulSet;
   readonly claims: readonly ObservedClaim[];
+  readonly cloud?: ObservedCloud;
   /** Looked at only while the cluster waits to be provisioned. */
   readonly firstPod?: ObservedFirstPod;
 }
@@ -67,6 +74,7 @@ export async function readCluster(
 export async function observeCluster(
   kube: KubeClient,
   name: string,
+  { config, remembered }: { readonly config: ClusterConfig; readonly remembered: Remembered },
 ): Promise<ObservedCluster | undefined> {
   const [cluster, namespace] = await Promise.all([
     readCluster(kube, name),
@@ -90,28 +98,35 @@ export async function observeCluster(
           owner.uid !== cluster.metadata.uid,
       ),
     },
-    ...(await observeNamespaced(kube, cluster)),
+    ...(await observeNamespaced(kube, cluster, {
+      config,
+      applied: remembered.uid === cluster.metadata.uid ? remembered.applied : {},
+    })),
   };
 }
 
 async function observeNamespaced(
   kube: KubeClient,
   cluster: RestateCluster,
+  question: CloudQuestion,
 ): Promise<Omit<ObservedCluster, "cluster" | "namespace">> {
   const { name } = cluster.metadata;
   const query = { namespace: name, labels: instanceLabels(name) };
   const waitsForFirstPod =
     cluster.spec.cluster?.autoProvision === true && cluster.status?.provisioned !== true;
-  const [accounts, policies, configMaps, services, budgets, statefulSets, claims, firstPod] =
+  const [accounts, policies, configMaps, services, budgets, statefulSets, claims, firstPod, cloud] =
     await Promise.all([
       kube.listMetadata({ kind: "ServiceAccount", ...query }),
-      kube.listMetadata({ kind: "NetworkPolicy", ...query }),
+      question.config.manageNetworkPolicies
+        ? kube.listMetadata({ kind: "NetworkPolicy", ...query })
+        : [],
       kube.list({ kind: "ConfigMap", ...query }),
       kube.list({ kind: "Service", ...query }),
       kube.listMetadata({ kind: "PodDisruptionBudget", ...query }),
       kube.list({ kind: "StatefulSet", ...query }),
       kube.list({ kind: "PersistentVolumeClaim", ...query }),
       waitsForFirstPod ? kube.get("Pod", FIRST_POD_NAME, name) : undefined,
+      observeCloud(kube, cluster, question),
     ]);
   const statefulSet = statefulSets.find((live) => live.metadata?.name === STATEFUL_SET_NAME);
   return {
@@ -124,6 +139,7 @@ async function observeNamespaced(
       ...observedObjectsOf("StatefulSet", statefulSets),
     ],
     ...(statefulSet === undefined ? {} : { statefulSet: observedStatefulSetOf(statefulSet) }),
+    cloud,
     claims: claims.map(observedClaimOf).toSorted((a, b) => a.ordinal - b.ordinal),
     ...(firstPod === undefined ? {} : { firstPod: observedFirstPodOf(firstPod) }),
   };
@@ -142,7 +158,18 @@ function observedStatefulSetOf(live: V1StatefulSet): ObservedStatefulSet {
     readyReplicas: status?.readyReplicas ?? 0,
     updatedReplicas: status?.updatedReplicas ?? 0,
     ...(storageRequest === undefined ? {} : { storageRequest }),
+    reliesOn: reliedOnBy(live),
   };
+}
+
+function reliedOnBy({ spec }: V1StatefulSet): ForeignKind[] {
+  const { metadata, spec: pod } = spec?.template ?? {};
+  const hasGroups = metadata?.annotations?.[SECURITY_GROUPS_ANNOTATION] !== undefined;
+  const hasKey = (pod?.volumes ?? []).some(({ name }) => name === SECRET_PROVIDER_VOLUME);
+  return [
+    ...(hasGroups ? (["SecurityGroupPolicy"] as const) : []),
+    ...(hasKey ? (["SecretProviderClass"] as const) : []),
+  ];
 }
 
 function observedClaimOf(live: V1PersistentVolumeClaim): ObservedClaim {

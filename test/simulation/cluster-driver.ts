@@ -190,6 +190,7 @@ export class Driver {
           }
           break;
         case "addFinalizer":
+        case "createCanary":
           break;
       }
     }

@@ -28,20 +28,16 @@ describe("notServedFields", () => {
         },
         storage,
         security: {
-          requestSigningPrivateKey: { version: "v1" },
+          requestSigningPrivateKey: { version: "v1", secret: { secretName: "s", key: "k" } },
           trustedCaCerts: [{ secretName: "ca", key: "ca.pem" }],
-          awsPodIdentityAssociationRoleArn: "arn:aws:iam::111122223333:role/r",
-          awsPodSecurityGroups: ["sg-1"],
         },
       },
       expected: [
         "spec.compute.sidecars",
         "spec.compute.extraVolumes",
         "spec.compute.extraVolumeMounts",
-        "spec.security.requestSigningPrivateKey",
+        "spec.security.requestSigningPrivateKey.secret",
         "spec.security.trustedCaCerts",
-        "spec.security.awsPodIdentityAssociationRoleArn",
-        "spec.security.awsPodSecurityGroups",
       ],
     },
   ])("$name", ({ spec, expected }) => {

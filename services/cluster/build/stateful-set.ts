@@ -11,13 +11,14 @@ import type {
 } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { ClusterView } from "../api.ts";
+import type { CloudPod } from "./cloud-pod.ts";
 import { configMapName } from "./config-map.ts";
 import { childMetadata, instanceLabels } from "./metadata.ts";
 
 export const STATEFUL_SET_NAME = "restate";
 const TERMINATION_GRACE_SECONDS = 60;
 
-export function buildStatefulSet(cluster: ClusterView): Manifest<V1StatefulSet> {
+export function buildStatefulSet(cluster: ClusterView, cloud: CloudPod): Manifest<V1StatefulSet> {
   return {
     apiVersion: "apps/v1",
     kind: "StatefulSet",
@@ -27,7 +28,7 @@ export function buildStatefulSet(cluster: ClusterView): Manifest<V1StatefulSet> 
       podManagementPolicy: "Parallel",
       serviceName: "restate-cluster",
       selector: { matchLabels: instanceLabels(cluster.name) },
-      template: buildPodTemplate(cluster),
+      template: buildPodTemplate(cluster, cloud),
       volumeClaimTemplates: [buildStorageClaim(cluster)],
     },
   };
@@ -38,12 +39,12 @@ export function replicasOf(cluster: ClusterView): number {
   return cluster.spec.compute.replicas ?? 1;
 }
 
-function buildPodTemplate(cluster: ClusterView): Manifest<V1PodTemplateSpec> {
+function buildPodTemplate(cluster: ClusterView, cloud: CloudPod): Manifest<V1PodTemplateSpec> {
   const { compute } = cluster.spec;
   return {
     metadata: {
       labels: { ...compute.labels, ...cluster.labels, ...instanceLabels(cluster.name) },
-      annotations: { ...compute.annotations, ...cluster.annotations },
+      annotations: { ...compute.annotations, ...cluster.annotations, ...cloud.annotations },
     },
     spec: {
       serviceAccountName: "restate",
@@ -65,16 +66,17 @@ function buildPodTemplate(cluster: ClusterView): Manifest<V1PodTemplateSpec> {
       dnsPolicy: compute.dnsPolicy ?? undefined,
       dnsConfig: compute.dnsConfig ?? undefined,
       imagePullSecrets: compute.imagePullSecrets ?? undefined,
-      containers: [buildRestateContainer(cluster)],
+      containers: [buildRestateContainer(cluster, cloud)],
       volumes: [
         { name: "tmp", emptyDir: {} },
         { name: "config", configMap: { name: configMapName(cluster.spec.config ?? "") } },
+        ...cloud.volumes,
       ],
     },
   };
 }
 
-function buildRestateContainer(cluster: ClusterView): Manifest<V1Container> {
+function buildRestateContainer(cluster: ClusterView, cloud: CloudPod): Manifest<V1Container> {
   const { compute } = cluster.spec;
   return {
     name: "restate",
@@ -82,7 +84,7 @@ function buildRestateContainer(cluster: ClusterView): Manifest<V1Container> {
     imagePullPolicy: compute.imagePullPolicy ?? undefined,
     command: compute.command ?? undefined,
     args: compute.args ?? undefined,
-    env: buildEnv(cluster),
+    env: [...buildEnv(cluster), ...cloud.env],
     lifecycle: compute.lifecycle ?? undefined,
     ports: [
       { name: "ingress", containerPort: 8080 },
@@ -96,6 +98,7 @@ function buildRestateContainer(cluster: ClusterView): Manifest<V1Container> {
       { name: "storage", mountPath: "/restate-data" },
       { name: "tmp", mountPath: "/tmp" },
       { name: "config", mountPath: "/config", readOnly: true },
+      ...cloud.volumeMounts,
     ],
   };
 }
