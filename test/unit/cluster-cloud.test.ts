@@ -640,3 +640,20 @@ describe("what the user must change", () => {
     expect(decided(question)).toMatchObject({ does: [], says, message });
   });
 });
+
+test("a plan holds nothing of a provider's parameters, and no role", () => {
+  const secret = "s3cretmarker";
+  const cluster = secured({
+    awsPodIdentityAssociationRoleArn: secret,
+    awsPodSecurityGroups: [secret],
+    requestSigningPrivateKey: {
+      version: "v1",
+      secretProvider: { provider: secret, parameters: { a: secret }, path: secret },
+    },
+  });
+  const cloud = { ...NOTHING, installed: FOREIGN_KINDS };
+  for (const observed of [{ cloud }, { cloud: NOTHING }]) {
+    const question = settledQuestion(cluster, { config: CLOUDS, observed, applied: {} });
+    expect(JSON.stringify(planCluster(question))).not.toContain(secret);
+  }
+});
