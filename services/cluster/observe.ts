@@ -81,9 +81,20 @@ export async function observeCluster(
     kube.get("Namespace", name),
   ]);
   if (cluster === undefined) return undefined;
-  // Nothing can be in a namespace that does not exist, and a resource that is being deleted needs no look at its children.
-  if (namespace === undefined || cluster.metadata.deletionTimestamp !== undefined) {
+  // A resource that is being deleted needs no look at its children, and nothing is in a namespace that does not exist.
+  if (cluster.metadata.deletionTimestamp !== undefined)
     return { cluster, children: [], claims: [] };
+  const question = {
+    config,
+    applied: remembered.uid === cluster.metadata.uid ? remembered.applied : {},
+  };
+  if (namespace === undefined) {
+    return {
+      cluster,
+      children: [],
+      claims: [],
+      cloud: await observeCloud(kube, cluster, question),
+    };
   }
   return {
     cluster,
@@ -98,10 +109,7 @@ export async function observeCluster(
           owner.uid !== cluster.metadata.uid,
       ),
     },
-    ...(await observeNamespaced(kube, cluster, {
-      config,
-      applied: remembered.uid === cluster.metadata.uid ? remembered.applied : {},
-    })),
+    ...(await observeNamespaced(kube, cluster, question)),
   };
 }
 

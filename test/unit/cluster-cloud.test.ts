@@ -12,13 +12,16 @@ import {
   type ForeignKind,
 } from "../../services/cluster/api.ts";
 import { buildCanary, wantedCanary } from "../../services/cluster/build/canary.ts";
+import { managedForeignKinds } from "../../services/cluster/build/cloud-request.ts";
 import { buildChildren } from "../../services/cluster/build/children.ts";
 import type { ObservedCanary, ObservedCloud } from "../../services/cluster/observe-cloud.ts";
+import { observeCluster } from "../../services/cluster/observe.ts";
 import { clusterViewOf, planCluster, type ClusterQuestion } from "../../services/cluster/plan.ts";
 import { refOf } from "../../services/core/children.ts";
 import type { AnyManifest } from "../../services/core/manifest.ts";
 import { titleOf } from "../../services/core/resource.ts";
 import { CONFIG, NOW_MS, aCluster, appliedOf, liveOf, settledQuestion } from "./cluster-samples.ts";
+import { World } from "../simulation/cluster-model.ts";
 
 const ROLE = "arn:aws:iam::111122223333:role/restate";
 const EMAIL = "restate@shop-prod.iam.gserviceaccount.com";
@@ -656,4 +659,15 @@ test("a plan holds nothing of a provider's parameters, and no role", () => {
     const question = settledQuestion(cluster, { config: CLOUDS, observed, applied: {} });
     expect(JSON.stringify(planCluster(question))).not.toContain(secret);
   }
+});
+
+test("a new cluster is planned with what is installed, before it has a namespace", async () => {
+  const world = new World();
+  const { apiVersion, kind, spec } = secured({ ...GROUPS, ...CSI });
+  world.add({ apiVersion, kind, metadata: { name: "c", generation: 1 }, spec });
+  const kube = Object.assign(world.kube, { serves: async () => true });
+  const remembered = { uid: undefined, applied: {} };
+  const observed = await observeCluster(kube, "c", { config: CLOUDS, remembered });
+  expect(observed?.namespace).toBeUndefined();
+  expect(observed?.cloud).toEqual({ ...NOTHING, installed: managedForeignKinds(CLOUDS) });
 });
