@@ -21,6 +21,7 @@ import { INVOCATION_USAGE, defineInvocationUsage } from "./deployment/usage.ts";
 import { serveEndpoint, serveHealth, type Readiness } from "./endpoint.ts";
 import { KubeClient, loadKubeConfig } from "./kube/client.ts";
 import type { Kind } from "./kube/kinds.ts";
+import { refuseUnmetRequirements } from "./requirements.ts";
 import { defineReconciler } from "./reconciler/reconciler.ts";
 import { Turns } from "./reconciler/turns.ts";
 import { keepRegistered } from "./registration.ts";
@@ -46,8 +47,12 @@ Environment:
   CLUSTER_PROXY               host:port of a proxy that reaches names of the cluster, when this runs outside it
   ADMIN_URL_ALLOWED_HOSTS     hosts or host:port, comma separated, that register.url may name although they lead to this
                               machine or another place that is refused otherwise
-  MANAGE_NETWORK_POLICIES     whether NetworkPolicies are written (true)
-  CANARY_IMAGE                image of what runs beside Restate: a shell, cat, certificates (alpine:3.21)
+  MANAGE_NETWORK_POLICIES     whether NetworkPolicies are looked at, written and removed (true)
+  MANAGE_SECRET_PROVIDER_CLASSES  the same of SecretProviderClasses, where the Secrets Store CSI driver is installed (true)
+  AWS_POD_IDENTITY_ASSOCIATION_CLUSTER  name of this Kubernetes cluster at EKS: PodIdentityAssociations are made for clusters
+                              that ask for a role; needs the EKS controller of AWS Controllers for Kubernetes
+  GCP_WORKLOAD_IDENTITY       whether IAMPolicyMembers are made for clusters that name a Google service account (false)
+  CANARY_IMAGE                image of what runs beside Restate: a shell, cat, grep, wget, certificates (alpine:3.21)
   ALLOW_HOST_ACCESS           whether pods of a RestateCluster may have host paths and privileged containers (false)
   LOG_LEVEL                   trace, debug, info, warn, error or silent (info)
   KUBECONFIG                  credentials, when neither --kubeconfig nor a pod gives them
@@ -57,7 +62,9 @@ async function run(kubeconfig: string | undefined): Promise<void> {
   const config = readConfig();
   const telemetry = createTelemetry(config.LOG_LEVEL);
   const build = buildIdOf(process.argv[1] ?? "", packageJson.version);
-  const reconcilers = reconcilersOf(config, telemetry, kubeconfig);
+  const kube = new KubeClient(loadKubeConfig(kubeconfig));
+  await refuseUnmetRequirements(kube, config);
+  const reconcilers = reconcilersOf(config, telemetry, kube);
   const handler = createEndpointHandler({
     services: reconcilers.services,
     identityKeys: await identityKeysOf(config),
@@ -90,17 +97,17 @@ async function run(kubeconfig: string | undefined): Promise<void> {
 type Reconcilers = ReturnType<typeof reconcilersOf>;
 
 /** The services, and every resource they reconcile. */
-function reconcilersOf(
-  config: ServicesConfig,
-  telemetry: Telemetry,
-  kubeconfig: string | undefined,
-) {
-  const kube = new KubeClient(loadKubeConfig(kubeconfig));
+function reconcilersOf(config: ServicesConfig, telemetry: Telemetry, kube: KubeClient) {
   const cluster = {
     operatorNamespace: config.OPERATOR_NAMESPACE,
     operatorLabel: { name: config.OPERATOR_LABEL_NAME, value: config.OPERATOR_LABEL_VALUE },
     clusterDns: config.CLUSTER_DNS,
     manageNetworkPolicies: config.MANAGE_NETWORK_POLICIES,
+    manageSecretProviderClasses: config.MANAGE_SECRET_PROVIDER_CLASSES,
+    ...(config.AWS_POD_IDENTITY_ASSOCIATION_CLUSTER === undefined
+      ? {}
+      : { awsPodIdentityAssociationCluster: config.AWS_POD_IDENTITY_ASSOCIATION_CLUSTER }),
+    gcpWorkloadIdentity: config.GCP_WORKLOAD_IDENTITY,
     canaryImage: config.CANARY_IMAGE,
     allowHostAccess: config.ALLOW_HOST_ACCESS,
   };

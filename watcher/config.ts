@@ -3,6 +3,7 @@
  * Kubernetes client, which resolves KUBECONFIG. An empty variable counts as absent.
  */
 import { z } from "zod";
+import type { Managed } from "./kinds.ts";
 import { LOG_LEVELS } from "./log.ts";
 import type { Credentials } from "./watch.ts";
 
@@ -13,6 +14,10 @@ const integer = (fallback: number, min: number, max: number) =>
     .transform(Number)
     .refine((value) => value >= min && value <= max, `must be between ${min} and ${max}`)
     .default(fallback);
+
+const flag = z
+  .enum(["true", "false"], "must be true or false")
+  .transform((value) => value === "true");
 
 const httpUrl = z
   .url({ protocol: /^https?$/, error: "must be an http:// or https:// URL" })
@@ -32,6 +37,9 @@ const Environment = z.object({
   OPERATOR_NAMESPACE: dnsLabel,
   OPERATOR_POD_NAME: z.string().optional(),
   OPERATOR_POD_UID: z.string().optional(),
+  MANAGE_NETWORK_POLICIES: flag.default(true),
+  AWS_POD_IDENTITY_ASSOCIATION_CLUSTER: z.string().optional(),
+  GCP_WORKLOAD_IDENTITY: flag.default(false),
   RESYNC_SECONDS: integer(600, 1, 86_400),
   WATCH_IDLE_SECONDS: integer(100, 1, 3_600),
   WAKE_CONCURRENCY: integer(16, 1, 256),
@@ -56,6 +64,7 @@ export interface WatcherConfig {
   readonly logLevel: z.infer<typeof Environment>["LOG_LEVEL"];
   readonly operatorNamespace: string | undefined;
   readonly operatorPod: OperatorPod | undefined;
+  readonly managed: Managed;
   readonly resyncMs: number;
   readonly idleMs: number;
   readonly concurrency: number;
@@ -89,6 +98,11 @@ export function parseConfig(
     logLevel: env.LOG_LEVEL,
     operatorNamespace: env.OPERATOR_NAMESPACE,
     operatorPod: operatorPodOf(env),
+    managed: {
+      networkPolicies: env.MANAGE_NETWORK_POLICIES,
+      podIdentity: env.AWS_POD_IDENTITY_ASSOCIATION_CLUSTER !== undefined,
+      workloadIdentity: env.GCP_WORKLOAD_IDENTITY,
+    },
     resyncMs: env.RESYNC_SECONDS * 1_000,
     idleMs: env.WATCH_IDLE_SECONDS * 1_000,
     concurrency: env.WAKE_CONCURRENCY,

@@ -87,6 +87,37 @@ const CHILD_KINDS_OF_CLUSTER: readonly ChildKind[] = [
   },
 ];
 
+/** What others than Kubernetes itself carry out for a cluster; watched only where it is used. */
+const POD_IDENTITY: ChildKind = {
+  group: "eks.services.k8s.aws",
+  version: "v1alpha1",
+  plural: "podidentityassociations",
+  kind: "PodIdentityAssociation",
+};
+const WORKLOAD_IDENTITY: ChildKind = {
+  group: "iam.cnrm.cloud.google.com",
+  version: "v1beta1",
+  plural: "iampolicymembers",
+  kind: "IAMPolicyMember",
+};
+const CANARIES: ChildKind = { group: "batch", version: "v1", plural: "jobs", kind: "Job" };
+
+/** What the services are set up to do, as far as it decides what is watched. */
+export interface Managed {
+  readonly networkPolicies: boolean;
+  /** EKS Pod Identity. */
+  readonly podIdentity: boolean;
+  /** Workload Identity of Google Cloud. */
+  readonly workloadIdentity: boolean;
+}
+
+/** As the services are without being told. */
+export const MANAGED: Managed = {
+  networkPolicies: true,
+  podIdentity: false,
+  workloadIdentity: false,
+};
+
 const CHILD_KINDS_OF_DEPLOYMENT: readonly ChildKind[] = [
   { group: "apps", version: "v1", plural: "replicasets", kind: "ReplicaSet" },
   { group: "batch", version: "v1", plural: "jobs", kind: "Job" },
@@ -103,25 +134,50 @@ const CHILD_KINDS_OF_ENVIRONMENT: readonly ChildKind[] = [
   { group: "", version: "v1", plural: "services", kind: "Service" },
 ];
 
+/** Watches for cloud identities: their objects, and the Jobs that try them. */
+function identityKinds({ podIdentity, workloadIdentity }: Managed): WatchedChild[] {
+  const ofCluster = { role: "child", of: "RestateCluster" } as const;
+  const objects = [
+    ...(podIdentity ? [POD_IDENTITY] : []),
+    ...(workloadIdentity ? [WORKLOAD_IDENTITY] : []),
+  ];
+  const named = (kind: ChildKind) => ({ ...ofCluster, ...kind, name: `cluster/${kind.plural}` });
+  const canaries = {
+    ...named(CANARIES),
+    labelSelector: "app.kubernetes.io/name in (restate-pia-canary,restate-wi-canary)",
+  };
+  return [
+    ...objects.map((kind) => ({ ...named(kind), labelSelector: CLUSTER, optional: true as const })),
+    ...(objects.length === 0 ? [] : [canaries]),
+  ];
+}
+
+const CLUSTER = "app.kubernetes.io/name=restate";
+
 /**
  * What the three kinds own. Tunnels run in the operator's namespace, so with `operatorNamespace` their objects need no
  * cluster-wide permission.
  */
-export function childKinds(operatorNamespace: string | undefined): readonly WatchedChild[] {
+export function childKinds(
+  operatorNamespace: string | undefined,
+  managed: Managed = MANAGED,
+): readonly WatchedChild[] {
   const scope = operatorNamespace === undefined ? {} : { namespace: operatorNamespace };
   const ofCluster = { role: "child", of: "RestateCluster" } as const;
   const ofDeployment = { role: "child", of: "RestateDeployment" } as const;
   const ofEnvironment = { role: "child", of: "RestateCloudEnvironment" } as const;
-  const cluster = "app.kubernetes.io/name=restate";
   const deployment = "app.kubernetes.io/managed-by=restate-operator";
   const environment = "app.kubernetes.io/name=restate-cloud-tunnel-client";
   return [
-    ...CHILD_KINDS_OF_CLUSTER.map((kind) => ({
+    ...CHILD_KINDS_OF_CLUSTER.filter(
+      ({ kind }) => managed.networkPolicies || kind !== "NetworkPolicy",
+    ).map((kind) => ({
       ...ofCluster,
       ...kind,
       name: `cluster/${kind.plural}`,
-      labelSelector: cluster,
+      labelSelector: CLUSTER,
     })),
+    ...identityKinds(managed),
     ...CHILD_KINDS_OF_DEPLOYMENT.map((kind) => ({
       ...ofDeployment,
       ...kind,

@@ -24,6 +24,8 @@ Environment:
   LOG_LEVEL                  trace, debug, info, warn, error or silent (info)
   OPERATOR_NAMESPACE         namespace of the operator
   OPERATOR_POD_NAME, OPERATOR_POD_UID  the pod on which events are recorded
+  MANAGE_NETWORK_POLICIES, AWS_POD_IDENTITY_ASSOCIATION_CLUSTER, GCP_WORKLOAD_IDENTITY
+                             as the services have them: what they do not write is not watched
   RESYNC_SECONDS             how often everything is listed afresh (600)
   WATCH_IDLE_SECONDS         silence after which a watch is replaced (100)
   WAKE_CONCURRENCY           sends outstanding at once (16)
@@ -46,6 +48,7 @@ async function run(kubeconfig: string | undefined): Promise<void> {
     clock: systemClock,
     log,
     operatorNamespace: config.operatorNamespace,
+    managed: config.managed,
     concurrency: config.concurrency,
     resyncMs: config.resyncMs,
     idleMs: config.idleMs,

@@ -15,6 +15,7 @@ import { Follower } from "./follow.ts";
 import type { FollowSettings, Sink, Source } from "./follow.ts";
 import { RECONCILER_OF, RESOURCES, childKinds } from "./kinds.ts";
 import type {
+  Managed,
   ReconcilerName,
   ResourceKind,
   WatchedChild,
@@ -37,6 +38,8 @@ export interface WatcherOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly operatorNamespace: string | undefined;
+  /** What the services are set up to do; as they are by default when absent. */
+  readonly managed?: Managed;
   readonly concurrency: number;
   readonly resyncMs: number;
   readonly idleMs: number;
@@ -78,7 +81,7 @@ export class Watcher {
       RestateDeployment: this.#resourceSink(RESOURCES.RestateDeployment),
       RestateCloudEnvironment: this.#resourceSink(RESOURCES.RestateCloudEnvironment),
     };
-    this.#children = childKinds(options.operatorNamespace).map((kind) => ({
+    this.#children = childKinds(options.operatorNamespace, options.managed).map((kind) => ({
       kind,
       sink: this.#childSink(kind),
     }));

@@ -16,12 +16,19 @@ export type ClusterReason =
   | "StatefulSetScaling"
   | "StatefulSetPodNotReady"
   | "PersistentVolumeClaimNotBound"
+  | "PodIdentityAssociationNotSynced"
+  | "PodIdentityAssociationCanaryPending"
+  | "PodIdentityAssociationCanaryFailed"
+  | "IAMPolicyMemberCRDNotFound"
+  | "IAMPolicyMemberNotReady"
+  | "WorkloadIdentityCanaryPending"
+  | "WorkloadIdentityCanaryFailed"
+  | "SecretProviderClassesDisabled"
   | "InvalidRestateConfig"
   | "InvalidName"
   | "VersionChangeRefused"
   | "StorageCannotShrink"
   | "DeletionProtected"
-  | "NotServedYet"
   | "NamespaceTerminating"
   | "FailedReconcile";
 
@@ -49,6 +56,13 @@ export type ClusterAction =
   | { readonly kind: "addFinalizer"; readonly because: string }
   | { readonly kind: "removeFinalizer"; readonly because: string }
   | {
+      readonly kind: "createCanary";
+      readonly canary: CanaryName;
+      /** Counts from 1; each is later than the one before by more. */
+      readonly attempt: number;
+      readonly because: string;
+    }
+  | {
       readonly kind: "provisionCluster";
       /** Whether no answer yet is to be expected: the pod has only just started. */
       readonly justStarted: boolean;
@@ -56,6 +70,18 @@ export type ClusterAction =
     };
 
 export type ClusterStatus = RestateClusterStatus;
+
+/** Kinds of other projects that a cluster can ask for. They need not be installed. */
+export const FOREIGN_KINDS = [
+  "PodIdentityAssociation",
+  "SecurityGroupPolicy",
+  "IAMPolicyMember",
+  "SecretProviderClass",
+] as const;
+export type ForeignKind = (typeof FOREIGN_KINDS)[number];
+
+/** Jobs that try whether a pod of the cluster gets its cloud identity, before the cluster's own pods rely on it. */
+export type CanaryName = "restate-pia-canary" | "restate-wi-canary";
 
 /** A RestateCluster as its children are built from it. */
 export interface ClusterView {
@@ -76,7 +102,12 @@ export interface ClusterConfig {
   /** Domain of the Kubernetes cluster: `cluster.local`. */
   readonly clusterDns: string;
   readonly manageNetworkPolicies: boolean;
-  /** Image of what the operator runs beside Restate: anything with a shell, `cat` and the usual certificates. */
+  readonly manageSecretProviderClasses: boolean;
+  /** Name of this Kubernetes cluster at EKS; absent where Pod Identity is not to be used. */
+  readonly awsPodIdentityAssociationCluster?: string;
+  /** Whether bindings for Google service accounts are made, by way of Config Connector. */
+  readonly gcpWorkloadIdentity: boolean;
+  /** Image of what the operator runs beside Restate: a shell, cat, grep, wget, and the usual certificates. */
   readonly canaryImage: string;
   /** Whether a cluster's pods may have what gives them their node: host paths, privileged containers. */
   readonly allowHostAccess: boolean;

@@ -7,14 +7,17 @@ import { RESTATE_CLUSTER, type RestateCluster } from "../../crds/restate-cluster
 import { assertNever } from "../core/assert-never.ts";
 import { fingerprintOf, keyOf, refOf, type ChildAction } from "../core/children.ts";
 import { digestOf } from "../core/digest.ts";
+import type { AnyManifest } from "../core/manifest.ts";
 import type { KubeClient } from "../kube/client.ts";
+import { KubeError } from "../kube/errors.ts";
 import { refTo } from "../kube/kinds.ts";
 import { observedObjectOf } from "../kube/observed.ts";
 import type { ActionResult } from "../reconciler/resource-kind.ts";
 import { provisionCluster } from "../restate/node-control.ts";
 import type { Dial } from "../restate/dial.ts";
-import type { ClusterAction, ClusterConfig } from "./api.ts";
+import { FOREIGN_KINDS, type ClusterAction, type ClusterConfig, type ForeignKind } from "./api.ts";
 import { changeClaim, orphanStatefulSet } from "./apply-volumes.ts";
+import { buildCanary } from "./build/canary.ts";
 import { buildChildren } from "./build/children.ts";
 import { applyStatefulSet } from "./kept-annotation.ts";
 import { FIRST_POD_NAME } from "./observe.ts";
@@ -24,6 +27,7 @@ import { clusterViewOf } from "./plan.ts";
 const FIELD_MANAGER = "restate-operator";
 /** How soon a node that has only just started is asked again. */
 const STARTING_RETRY_MS = 1_000;
+const CONFLICT = 409;
 
 export interface ApplyContext {
   readonly kube: KubeClient;
@@ -56,6 +60,8 @@ export async function applyAction(
       return writeFinalizers(context.kube, cluster, (present) =>
         present.filter((finalizer) => finalizer !== RESTATE_CLUSTER.finalizer),
       );
+    case "createCanary":
+      return createCanary(context, cluster, action);
     case "provisionCluster":
       return provision(context, cluster, action);
     default:
@@ -69,11 +75,8 @@ async function applyObject(
   action: Extract<ChildAction, { kind: "applyObject" }>,
 ): Promise<ActionResult> {
   const key = keyOf(action.target);
-  const manifest = buildChildren(clusterViewOf({ cluster }), config, { ownsNamespace: true }).find(
-    (child) => keyOf(refOf(child)) === key,
-  );
-  if (manifest === undefined || digestOf(manifest) !== action.manifest)
-    return { kind: "superseded" };
+  const manifest = plannedManifest(cluster, config, action);
+  if (manifest === undefined) return { kind: "superseded" };
   if (action.target.kind === "Namespace" && (await isForeignNamespace(kube, cluster))) {
     return { kind: "superseded" };
   }
@@ -85,6 +88,55 @@ async function applyObject(
   return {
     kind: "done",
     applied: { [key]: { manifest: action.manifest, live: fingerprintOf(observed, manifest) } },
+  };
+}
+
+/**
+ * The manifest that was planned, found by its digest. Which kinds of other projects pods rely on was observed when the plan
+ * was made, and is not asked again: of the few pod templates this leaves, the plan means the one with its digest.
+ */
+function plannedManifest(
+  cluster: RestateCluster,
+  config: ClusterConfig,
+  action: Extract<ChildAction, { kind: "applyObject" }>,
+): AnyManifest | undefined {
+  const key = keyOf(action.target);
+  const view = clusterViewOf({ cluster });
+  for (const inPods of IN_PODS) {
+    const options = { ownsNamespace: true, installed: FOREIGN_KINDS, inPods };
+    const manifest = buildChildren(view, config, options).find(
+      (child) => keyOf(refOf(child)) === key,
+    );
+    if (manifest !== undefined && digestOf(manifest) === action.manifest) return manifest;
+  }
+  return undefined;
+}
+
+/** What a pod template can rely on of what need not be installed. */
+const IN_PODS: readonly (readonly ForeignKind[])[] = [
+  [],
+  ["SecretProviderClass"],
+  ["SecurityGroupPolicy"],
+  ["SecretProviderClass", "SecurityGroupPolicy"],
+];
+
+/** One of its name that is there already is looked at next time. It is remembered, to be removed when no longer asked for. */
+async function createCanary(
+  { kube, config }: ApplyContext,
+  cluster: RestateCluster,
+  { canary: name, attempt }: Extract<ClusterAction, { kind: "createCanary" }>,
+): Promise<ActionResult> {
+  const manifest = buildCanary(clusterViewOf({ cluster }), config, { name, attempt });
+  if (manifest === undefined) return { kind: "superseded" };
+  try {
+    await kube.create(manifest);
+  } catch (error) {
+    if (!(error instanceof KubeError && error.status === CONFLICT)) throw error;
+  }
+  const manifestDigest = digestOf(manifest);
+  return {
+    kind: "done",
+    applied: { [keyOf(refOf(manifest))]: { manifest: manifestDigest, live: "" } },
   };
 }
 

@@ -15,9 +15,13 @@ import type { KubeClient } from "../kube/client.ts";
 import { observedObjectOf, observedObjectsOf } from "../kube/observed.ts";
 import { bytesOf } from "../kube/quantity.ts";
 import { refTo } from "../kube/kinds.ts";
+import type { Remembered } from "../reconciler/resource-kind.ts";
+import type { ClusterConfig, ForeignKind } from "./api.ts";
 import { instanceLabels } from "./build/metadata.ts";
+import { SECRET_PROVIDER_VOLUME, SECURITY_GROUPS_ANNOTATION } from "./build/cloud-part.ts";
 import { STATEFUL_SET_NAME } from "./build/stateful-set.ts";
 import { observeRunningImages } from "./observe-images.ts";
+import { observeCloud, type CloudQuestion, type ObservedCloud } from "./observe-cloud.ts";
 
 /** Name of the pod that is asked to provision the cluster. */
 export const FIRST_POD_NAME = "restate-0";
@@ -41,6 +45,8 @@ export interface ObservedStatefulSet {
   /** Classes its claim template asks for. */
   readonly storageClassName?: string;
   readonly volumeAttributesClassName?: string;
+  /** Kinds of other projects that its pods rely on; none when absent. */
+  readonly reliesOn?: readonly ForeignKind[];
 }
 
 export interface ObservedClaim {
@@ -70,6 +76,7 @@ export interface ObservedCluster {
   readonly claims: readonly ObservedClaim[];
   /** Images of the Restate that runs; looked at only when another image is asked for than the StatefulSet has. */
   readonly runningImages?: readonly string[];
+  readonly cloud?: ObservedCloud;
   /** Looked at only while the cluster waits to be provisioned. */
   readonly firstPod?: ObservedFirstPod;
 }
@@ -87,15 +94,27 @@ export async function readCluster(
 export async function observeCluster(
   kube: KubeClient,
   name: string,
+  { config, remembered }: { readonly config: ClusterConfig; readonly remembered: Remembered },
 ): Promise<ObservedCluster | undefined> {
   const [cluster, namespace] = await Promise.all([
     readCluster(kube, name),
     kube.get("Namespace", name),
   ]);
   if (cluster === undefined) return undefined;
-  // Nothing can be in a namespace that does not exist, and a resource that is being deleted needs no look at its children.
-  if (namespace === undefined || cluster.metadata.deletionTimestamp !== undefined) {
+  // A resource that is being deleted needs no look at its children, and nothing is in a namespace that does not exist.
+  if (cluster.metadata.deletionTimestamp !== undefined)
     return { cluster, children: [], claims: [] };
+  const question = {
+    config,
+    applied: remembered.uid === cluster.metadata.uid ? remembered.applied : {},
+  };
+  if (namespace === undefined) {
+    return {
+      cluster,
+      children: [],
+      claims: [],
+      cloud: await observeCloud(kube, cluster, question),
+    };
   }
   return {
     cluster,
@@ -110,22 +129,25 @@ export async function observeCluster(
           owner.uid !== cluster.metadata.uid,
       ),
     },
-    ...(await observeNamespaced(kube, cluster)),
+    ...(await observeNamespaced(kube, cluster, question)),
   };
 }
 
 async function observeNamespaced(
   kube: KubeClient,
   cluster: RestateCluster,
+  question: CloudQuestion,
 ): Promise<Omit<ObservedCluster, "cluster" | "namespace">> {
   const { name } = cluster.metadata;
   const query = { namespace: name, labels: instanceLabels(name) };
   const waitsForFirstPod =
     cluster.spec.cluster?.autoProvision === true && cluster.status?.provisioned !== true;
-  const [accounts, policies, configMaps, services, budgets, statefulSet, claims, firstPod] =
+  const [accounts, policies, configMaps, services, budgets, statefulSet, claims, firstPod, cloud] =
     await Promise.all([
       kube.listMetadata({ kind: "ServiceAccount", ...query }),
-      kube.listMetadata({ kind: "NetworkPolicy", ...query }),
+      question.config.manageNetworkPolicies
+        ? kube.listMetadata({ kind: "NetworkPolicy", ...query })
+        : [],
       kube.list({ kind: "ConfigMap", ...query }),
       kube.list({ kind: "Service", ...query }),
       kube.listMetadata({ kind: "PodDisruptionBudget", ...query }),
@@ -133,6 +155,7 @@ async function observeNamespaced(
       kube.get("StatefulSet", STATEFUL_SET_NAME, name),
       kube.list({ kind: "PersistentVolumeClaim", ...query }),
       waitsForFirstPod ? kube.get("Pod", FIRST_POD_NAME, name) : undefined,
+      observeCloud(kube, cluster, question),
     ]);
   const runningImages = await observeRunningImages(kube, cluster, statefulSet);
   return {
@@ -145,6 +168,7 @@ async function observeNamespaced(
       ...observedObjectsOf("StatefulSet", statefulSet === undefined ? [] : [statefulSet]),
     ],
     ...(statefulSet === undefined ? {} : { statefulSet: observedStatefulSetOf(statefulSet) }),
+    cloud,
     claims: claims.map(observedClaimOf).toSorted((a, b) => a.ordinal - b.ordinal),
     ...(runningImages === undefined ? {} : { runningImages }),
     ...(firstPod === undefined ? {} : { firstPod: observedFirstPodOf(firstPod) }),
@@ -164,7 +188,18 @@ function observedStatefulSetOf(live: V1StatefulSet): ObservedStatefulSet {
     updatedReplicas: status?.updatedReplicas ?? 0,
     ...(claim?.storageClassName === undefined ? {} : { storageClassName: claim.storageClassName }),
     ...storageOf(claim),
+    reliesOn: reliedOnBy(live),
   };
+}
+
+function reliedOnBy({ spec }: V1StatefulSet): ForeignKind[] {
+  const { metadata, spec: pod } = spec?.template ?? {};
+  const hasGroups = metadata?.annotations?.[SECURITY_GROUPS_ANNOTATION] !== undefined;
+  const hasKey = (pod?.volumes ?? []).some(({ name }) => name === SECRET_PROVIDER_VOLUME);
+  return [
+    ...(hasGroups ? (["SecurityGroupPolicy"] as const) : []),
+    ...(hasKey ? (["SecretProviderClass"] as const) : []),
+  ];
 }
 
 /** What a claim, or a template of one, asks for. */

@@ -26,7 +26,6 @@ import { buildChildren } from "./build/children.ts";
 import { CONFIG_MAP_PREFIX, configMapName } from "./build/config-map.ts";
 import { STATEFUL_SET_NAME, replicasOf } from "./build/stateful-set.ts";
 import { configProblem } from "./config-toml.ts";
-import { notServedFields } from "./not-served.ts";
 import type { ObservedCluster } from "./observe.ts";
 import { podProblem } from "./pod-problem.ts";
 import { planDeletion } from "./plan-deletion.ts";
@@ -37,6 +36,7 @@ import {
   shrinkProblem,
   withStatefulSetReplaced,
 } from "./plan-volumes.ts";
+import { cloudEvents, cloudProblem, kindsInPods, planCloud, type CloudPlan } from "./plan-cloud.ts";
 import { statusOf, type ReadyClaim } from "./status.ts";
 
 /** A waiting cluster is looked at again after this long if no event does it before (contract, section 2). */
@@ -89,10 +89,21 @@ export function planCluster(question: ClusterQuestion): ClusterPlan {
   }
   const problem = problemOf(observed, config);
   if (problem !== undefined) {
-    return { ...plan, actions: [], ...said(question, problem.claim, problem.outcome) };
+    return { ...plan, actions: [], ...problemSaid(question, problem) };
   }
-  const actions = [...planFinalizer(observed), ...planObjects(question)];
-  const ready = planReadiness(question, actions);
+  const objects = planObjects(question);
+  const cloud = planCloud(question, objects);
+  const actions = [
+    ...planFinalizer(observed),
+    ...cloud.removals,
+    ...(cloud.waiting === undefined ? objects : objects.filter(isNotStatefulSet)),
+    ...cloud.canaries,
+  ];
+  const answer = { ...question, cloud };
+  if (cloud.waiting !== undefined) {
+    return { ...plan, actions, ...problemSaid(answer, waiting(cloud.waiting)) };
+  }
+  const ready = planReadiness(answer, actions);
   const claims = planClaims(observed, question.applied);
   return { ...plan, ...ready, actions: [...ready.actions, ...claims] };
 }
@@ -114,11 +125,8 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
   const { name } = cluster.metadata;
   const invalid = invalidName(name, config);
   if (invalid !== undefined) return stalled("InvalidName", invalid);
-  const notServed = notServedFields(cluster.spec);
-  if (notServed.length > 0) {
-    const message = `this release does not serve ${notServed.join(", ")}: remove what you can do without, or use a release that does`;
-    return stalled("NotServedYet", message);
-  }
+  const cloud = cloudProblem(observed, config);
+  if (cloud !== undefined) return stalled(cloud.reason, cloud.message);
   const unusable = configProblem(cluster.spec) ?? podProblem(clusterViewOf(observed), config);
   if (unusable !== undefined) return stalled("InvalidRestateConfig", unusable);
   const shrinking = shrinkProblem(observed);
@@ -142,6 +150,10 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
   return undefined;
 }
 
+function isNotStatefulSet(action: ClusterAction): boolean {
+  return !("target" in action) || action.target.kind !== "StatefulSet";
+}
+
 /** A cluster takes over the namespace of its name: some must not be taken. */
 function invalidName(name: string, { operatorNamespace }: ClusterConfig): string | undefined {
   const taken = name === "default" || name.startsWith("kube-") || name === operatorNamespace;
@@ -155,13 +167,18 @@ function planObjects({ observed, applied, config }: ClusterQuestion): ClusterAct
   const children: ObservedObject[] = [
     ...(observed.namespace === undefined ? [] : [observed.namespace.object]),
     ...observed.children,
+    ...(observed.cloud?.objects ?? []),
   ];
   const actions = planChildren({
-    desired: buildChildren(view, config, { ownsNamespace: ownsNamespace(observed) }),
+    desired: buildChildren(view, config, {
+      ownsNamespace: ownsNamespace(observed),
+      installed: observed.cloud?.installed ?? [],
+      inPods: kindsInPods(observed),
+    }),
     observed: children,
     applied,
     ownerUid: view.uid,
-    isObsolete: (object) => isObsolete(object, observed),
+    isObsolete: (object) => isObsolete(object, observed, config),
   });
   // P5: pods are of the revision they were until the StatefulSet is written and has rolled.
   const rolls = actions.some(
@@ -173,10 +190,14 @@ function planObjects({ observed, applied, config }: ClusterQuestion): ClusterAct
   return withStatefulSetReplaced(kept, observed);
 }
 
-function isObsolete({ ref }: ObservedObject, observed: ObservedCluster): boolean {
+function isObsolete(
+  { ref }: ObservedObject,
+  observed: ObservedCluster,
+  config: ClusterConfig,
+): boolean {
   switch (ref.kind) {
     case "NetworkPolicy":
-      return true;
+      return config.manageNetworkPolicies;
     case "ConfigMap": // P5
       return (
         ref.name.startsWith(CONFIG_MAP_PREFIX) &&
@@ -189,9 +210,9 @@ function isObsolete({ ref }: ObservedObject, observed: ObservedCluster): boolean
 }
 
 function planReadiness(
-  question: ClusterQuestion,
+  question: Answer,
   actions: ClusterAction[],
-): Pick<ClusterPlan, "actions" | "status" | "outcome"> {
+): Said & Pick<ClusterPlan, "actions"> {
   const { observed, nowMs } = question;
   const provisioning = planProvisioning(observed, nowMs);
   if (provisioning?.action !== undefined) {
@@ -202,7 +223,7 @@ function planReadiness(
     };
   }
   const missing = provisioning ?? notReady(observed, actions);
-  if (missing !== undefined) return { actions, ...said(question, missing.claim, missing.outcome) };
+  if (missing !== undefined) return { actions, ...problemSaid(question, missing) };
   const message = "Restate Cluster reconciled successfully";
   return {
     actions,
@@ -330,15 +351,30 @@ function stalled(reason: ClusterReason, message: string): Problem {
   };
 }
 
-function said(
-  question: ClusterQuestion & { readonly provisioned?: true },
-  claim: ReadyClaim,
-  outcome: Outcome,
-): Pick<ClusterPlan, "status" | "outcome"> {
-  const { observed, nowMs, provisioned } = question;
-  const status = statusOf(observed.cluster, claim, {
-    nowMs,
-    ...(provisioned === undefined ? {} : { provisioned }),
-  });
-  return { ...(status === undefined ? {} : { status }), outcome };
+/** What is being answered, and what was decided about the cluster's cloud so far. */
+type Answer = ClusterQuestion & { readonly provisioned?: true; readonly cloud?: CloudPlan };
+
+type Said = Pick<ClusterPlan, "status" | "events" | "outcome" | "lookAgainMs">;
+
+function problemSaid(answer: Answer, { claim, outcome }: Problem): Said {
+  return said(answer, claim, outcome);
+}
+
+function said(answer: Answer, claim: ReadyClaim, outcome: Outcome): Said {
+  const { observed, nowMs, provisioned, cloud } = answer;
+  const ignored = cloud?.ignored ?? [];
+  const message = [claim.message, ...ignored.map((each) => each.message)].join("; ");
+  const status = statusOf(
+    observed.cluster,
+    { ...claim, message },
+    { nowMs, ...(provisioned === undefined ? {} : { provisioned }) },
+  );
+  const ready = observed.cluster.status?.conditions?.find(({ type }) => type === "Ready");
+  const events = cloud === undefined ? [] : cloudEvents(ready?.message ?? "", cloud);
+  return {
+    ...(status === undefined ? {} : { status }),
+    ...(events.length === 0 ? {} : { events }),
+    outcome,
+    ...(ignored.length === 0 ? {} : { lookAgainMs: WAITING_MS }),
+  };
 }

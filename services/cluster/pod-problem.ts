@@ -4,7 +4,7 @@
  * attempt could help. So it is looked at here, before anything is written, and against what is really built.
  */
 import type { V1Container } from "@kubernetes/client-node";
-import type { ClusterConfig, ClusterView } from "./api.ts";
+import { FOREIGN_KINDS, type ClusterConfig, type ClusterView } from "./api.ts";
 import { buildPodParts } from "./build/pod-parts.ts";
 import { buildStatefulSet } from "./build/stateful-set.ts";
 import { hostAccessProblem } from "./host-access.ts";
@@ -115,7 +115,7 @@ function operatorsNames(cluster: ClusterView, config: ClusterConfig): Names {
     ...compute
   } = cluster.spec.compute;
   const plain = { ...cluster, spec: { ...cluster.spec, compute } };
-  const { spec } = buildStatefulSet(plain, config);
+  const { spec } = buildStatefulSet(plain, config, FOREIGN_KINDS);
   const pod = spec?.template?.spec;
   const [restate] = pod?.containers ?? [];
   return {
@@ -128,7 +128,9 @@ function operatorsNames(cluster: ClusterView, config: ClusterConfig): Names {
       [...(pod?.containers ?? []), ...(pod?.initContainers ?? [])].map(({ name }) => name),
     ),
     variables: namesOf(
-      buildPodParts(plain, config).flatMap(({ env }) => (env ?? []).map(({ name }) => name)),
+      buildPodParts(plain, config, FOREIGN_KINDS).flatMap(({ env }) =>
+        (env ?? []).map(({ name }) => name),
+      ),
     ),
   };
 }

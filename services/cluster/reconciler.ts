@@ -42,6 +42,8 @@ function stepOf(action: ClusterAction): string {
       return "add finalizer";
     case "removeFinalizer":
       return "remove finalizer";
+    case "createCanary":
+      return `create Job ${action.canary}`;
     case "provisionCluster":
       return "provision cluster";
     default:
@@ -62,7 +64,7 @@ function clusterAttempt(
   const planned = new PlannedResource<RestateCluster>(() => readCluster(kube, name));
   return {
     async plan(remembered) {
-      const observed = await observeCluster(kube, name);
+      const observed = await observeCluster(kube, name, { config, remembered });
       const nowMs = Date.now();
       if (observed === undefined) {
         return { actions: [], outcome: { kind: "gone" }, observedAtMs: nowMs };

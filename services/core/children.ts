@@ -10,6 +10,9 @@ import { digestOf } from "./digest.ts";
 import type { AnyManifest } from "./manifest.ts";
 import { titleOf, type ObjectRef } from "./resource.ts";
 
+/** Why a child is applied whose manifest is another than the one applied before. */
+export const CHANGED = "what is asked for changed";
+
 /** A live object, projected to what decides. */
 export interface ObservedObject {
   readonly ref: ObjectRef;
@@ -147,7 +150,7 @@ function reasonToApply(child: {
   if (observed === undefined)
     return applied === undefined ? "it does not exist yet" : "it was deleted";
   if (applied === undefined) return "it exists, but what was applied to it is not remembered";
-  if (applied.manifest !== digest) return "what is asked for changed";
+  if (applied.manifest !== digest) return CHANGED;
   if (applied.live !== fingerprintOf(observed, manifest)) return "it was changed by someone else";
   return undefined;
 }

@@ -26,6 +26,13 @@ const NEVER_INHERITED = new Set([
   "restate.dev/gate-passed",
   "restate.dev/promote",
   "restate.dev/abort",
+  "restate.dev/aws-pod-identity-association-cluster",
+  "restate.dev/aws-pod-identity-association-role-arn",
+  "restate.dev/aws-security-groups",
+  "restate.dev/gcp-service-account",
+  "restate.dev/canary-identity",
+  "restate.dev/canary-template",
+  "restate.dev/canary-attempt",
 ]);
 const APPLY_SET_PREFIX = "applyset.kubernetes.io/";
 

@@ -14,6 +14,7 @@ import type { AnyManifest } from "../core/manifest.ts";
 import { titleOf, type ObjectRef } from "../core/resource.ts";
 import { refOf } from "../core/children.ts";
 import { kubeErrorOf, kubeErrorWithoutAnswer } from "./errors.ts";
+import { Discovery } from "./discovery.ts";
 import { collectionPath, objectPath, refTo, type Kind, type KindTypes } from "./kinds.ts";
 import { limiter } from "./limit.ts";
 
@@ -85,6 +86,7 @@ interface Access {
 export class KubeClient {
   readonly #config: KubeConfig;
   readonly #limited = limiter(REQUESTS_AT_ONCE);
+  readonly #discovery = new Discovery((path) => this.#discover(path));
   #clusterUid: Promise<string> | undefined;
   #kept: { readonly access: Promise<Access>; readonly sinceMs: number } | undefined;
 
@@ -120,6 +122,18 @@ export class KubeClient {
     const uid = (await this.get("Namespace", "kube-system"))?.metadata?.uid;
     if (uid === undefined) throw new Error("there is no namespace kube-system");
     return uid;
+  }
+
+  /** Whether the kind is installed; an answer of the last seconds counts, a no only where it is not `asked` for. */
+  serves(kind: Kind, { asked }: { readonly asked: boolean }): Promise<boolean> {
+    return this.#discovery.serves(kind, { asked });
+  }
+
+  async #discover(path: string): Promise<readonly string[]> {
+    const answer = await this.#send({ method: HttpMethod.GET, path, title: `discover ${path}` });
+    if (answer.status === 404) return [];
+    const { resources } = answer.expectOk() as { resources?: readonly { name: string }[] };
+    return (resources ?? []).map(({ name }) => name);
   }
 
   /** All objects of a kind that carry the labels, whole. */

@@ -1,6 +1,7 @@
 /**
  * The Kubernetes kinds the operator reads or writes, and how their URLs are made. A table rather than discovery: these
- * kinds are known, and discovery would cost requests and go stale.
+ * kinds are known, and discovery would cost requests and go stale. Whether a kind of another project is installed at all is
+ * asked of the API server (`KubeClient.serves`).
  */
 import type {
   CoreV1Event,
@@ -8,6 +9,7 @@ import type {
   V1Job,
   V1Namespace,
   V1NetworkPolicy,
+  V1ObjectMeta,
   V1PersistentVolumeClaim,
   V1Pod,
   V1PodDisruptionBudget,
@@ -38,6 +40,11 @@ const KINDS = {
     plural: "horizontalpodautoscalers",
     namespaced: true,
   },
+  IAMPolicyMember: {
+    apiVersion: "iam.cnrm.cloud.google.com/v1beta1",
+    plural: "iampolicymembers",
+    namespaced: true,
+  },
   Job: { apiVersion: "batch/v1", plural: "jobs", namespaced: true },
   Namespace: { apiVersion: "v1", plural: "namespaces", namespaced: false },
   NetworkPolicy: {
@@ -52,6 +59,11 @@ const KINDS = {
     plural: "poddisruptionbudgets",
     namespaced: true,
   },
+  PodIdentityAssociation: {
+    apiVersion: "eks.services.k8s.aws/v1alpha1",
+    plural: "podidentityassociations",
+    namespaced: true,
+  },
   ReplicaSet: { apiVersion: "apps/v1", plural: "replicasets", namespaced: true },
   RestateCloudEnvironment: {
     apiVersion: "restate.dev/v1beta1",
@@ -64,6 +76,16 @@ const KINDS = {
     plural: "restatedeployments",
     namespaced: true,
   },
+  SecretProviderClass: {
+    apiVersion: "secrets-store.csi.x-k8s.io/v1",
+    plural: "secretproviderclasses",
+    namespaced: true,
+  },
+  SecurityGroupPolicy: {
+    apiVersion: "vpcresources.k8s.aws/v1beta1",
+    plural: "securitygrouppolicies",
+    namespaced: true,
+  },
   Service: { apiVersion: "v1", plural: "services", namespaced: true },
   ServiceAccount: { apiVersion: "v1", plural: "serviceaccounts", namespaced: true },
   StatefulSet: { apiVersion: "apps/v1", plural: "statefulsets", namespaced: true },
@@ -72,22 +94,34 @@ const KINDS = {
 /** A kind of the table above. */
 export type Kind = keyof typeof KINDS;
 
+/** An object of another project's kind, as far as anybody here looks into it. */
+export interface ForeignObject {
+  readonly metadata?: V1ObjectMeta;
+  readonly status?: {
+    readonly conditions?: readonly { readonly type?: string; readonly status?: string }[];
+  };
+}
+
 /** What the API server answers for each kind. Our own kinds are parsed by whoever reads them, so they are unknown here. */
 export interface KindTypes {
   readonly ConfigMap: V1ConfigMap;
   readonly CustomResourceDefinition: object;
   readonly Event: CoreV1Event;
   readonly HorizontalPodAutoscaler: V2HorizontalPodAutoscaler;
+  readonly IAMPolicyMember: ForeignObject;
   readonly Job: V1Job;
   readonly Namespace: V1Namespace;
   readonly NetworkPolicy: V1NetworkPolicy;
   readonly PersistentVolumeClaim: V1PersistentVolumeClaim;
   readonly Pod: V1Pod;
   readonly PodDisruptionBudget: V1PodDisruptionBudget;
+  readonly PodIdentityAssociation: ForeignObject;
   readonly ReplicaSet: V1ReplicaSet;
   readonly RestateCloudEnvironment: object;
   readonly RestateCluster: object;
   readonly RestateDeployment: object;
+  readonly SecretProviderClass: ForeignObject;
+  readonly SecurityGroupPolicy: ForeignObject;
   readonly Service: V1Service;
   readonly ServiceAccount: V1ServiceAccount;
   readonly StatefulSet: V1StatefulSet;
@@ -110,10 +144,20 @@ export function refTo(kind: string, name: string, namespace?: string): ObjectRef
   };
 }
 
+/** Where the API server says which kinds of a group and version it serves, and how this kind is called there. */
+export function discoveryOf(kind: string): { readonly path: string; readonly plural: string } {
+  const { apiVersion, plural } = infoOf(kind);
+  return { path: rootOf(apiVersion), plural };
+}
+
+function rootOf(apiVersion: string): string {
+  return apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+}
+
 /** Path of a collection: of one namespace, or of the whole cluster when none is given. */
 export function collectionPath(kind: string, namespace?: string): string {
   const { apiVersion, plural, namespaced } = infoOf(kind);
-  const root = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  const root = rootOf(apiVersion);
   const scope =
     namespaced && namespace !== undefined ? `/namespaces/${encodeURIComponent(namespace)}` : "";
   return `${root}${scope}/${plural}`;

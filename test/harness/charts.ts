@@ -102,8 +102,15 @@ export async function helm(args: readonly string[], input = ""): Promise<string>
   return stdout;
 }
 
-/** Renders the operator's chart with the given values, as for a first installation. */
-export async function renderChart(values: object = {}): Promise<RenderedChart> {
-  const args = ["template", RELEASE, chartDir, "--namespace", RELEASE, "--values", "-"];
+/**
+ * Renders the operator's chart with the given values, as for a first installation into a cluster that has these APIs beside
+ * those of Kubernetes (`group/version/Kind`).
+ */
+export async function renderChart(
+  values: object = {},
+  apis: readonly string[] = [],
+): Promise<RenderedChart> {
+  const served = apis.flatMap((api) => ["--api-versions", api]);
+  const args = ["template", RELEASE, chartDir, "--namespace", RELEASE, "--values", "-", ...served];
   return new RenderedChart(await helm(args, JSON.stringify(values)));
 }

@@ -53,6 +53,8 @@ export type TestOperatorOptions = {
   /** Data folder of the operator. */
   readonly dir: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Values of the chart, which decide what the operator may do; those of a plain installation when absent. */
+  readonly values?: object;
   /** Overrides settings of the operator's Restate. */
   readonly restateEnv?: Readonly<Record<string, string>>;
   /** Every step of every handler is answered with a suspension, and so replayed. */
@@ -120,7 +122,7 @@ export class TestOperator {
   static async prepare(options: TestOperatorOptions): Promise<TestOperator> {
     await mkdir(options.dir, { recursive: true });
     await kubectl(options.cluster, [...SERVER_SIDE, "-f", CRDS]);
-    await installIdentities(options.cluster);
+    await installIdentities(options.cluster, options.values);
     await bundleOperator(join(options.dir, "bundles"));
     return new TestOperator(options, await partsOf(options, entriesIn(options.dir)));
   }
@@ -370,8 +372,8 @@ async function partsOf(options: TestOperatorOptions, entries: Entries): Promise<
 }
 
 /** The chart's accounts, roles and bindings, as `helm install` would create them. */
-async function installIdentities(cluster: ClusterAccess): Promise<void> {
-  const chart = await renderChart();
+async function installIdentities(cluster: ClusterAccess, values: object = {}): Promise<void> {
+  const chart = await renderChart(values);
   const kinds: readonly string[] = RBAC_KINDS;
   const objects = chart.objects.filter(({ kind }) => kinds.includes(kind));
   const namespace = { apiVersion: "v1", kind: "Namespace", metadata: { name: RELEASE } };

@@ -199,6 +199,7 @@ export class Driver {
         }
         case "changeClaim":
         case "addFinalizer":
+        case "createCanary":
           break;
       }
     }

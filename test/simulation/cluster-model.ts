@@ -90,6 +90,9 @@ function merged(live: unknown, before: unknown, after: unknown): unknown {
   return result;
 }
 
+/** No kind of another project is installed. */
+const NOTHING_SERVED = async () => false;
+
 export class World {
   readonly objects = new Map<string, Live>();
   readonly pods = new Map<number, Pod>();
@@ -259,7 +262,17 @@ export class World {
   /** The client, as the services take it. */
   get kube(): KubeClient {
     const { get, list, apply, patch, remove, create } = this;
-    return { get, list, listMetadata: list, apply, patch, remove, create } as unknown as KubeClient;
+    const client = {
+      get,
+      list,
+      listMetadata: list,
+      apply,
+      patch,
+      remove,
+      create,
+      serves: NOTHING_SERVED,
+    };
+    return client as unknown as KubeClient;
   }
 
   ofKind(kind: string): Live[] {

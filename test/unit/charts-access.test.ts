@@ -37,6 +37,9 @@ function grantsOf(rules: readonly V1PolicyRule[]): string[] {
   return grants.toSorted();
 }
 
+const rulesOf = (chart: RenderedChart): string[] =>
+  grantsOf(chart.get("ClusterRole", "restate-operator").rules ?? []);
+
 const each = (verbs: readonly string[], resources: readonly string[]): string[] =>
   resources.flatMap((resource) => verbs.map((verb) => `${verb} ${resource}`));
 
@@ -90,6 +93,88 @@ describe("permissions", () => {
     );
   });
 
+  const CLOUDS = { awsPodIdentityAssociationCluster: "eks", gcpWorkloadIdentity: true };
+  const CSI = "secrets-store.csi.x-k8s.io/v1/SecretProviderClass";
+  const VPC = "vpcresources.k8s.aws/v1beta1/SecurityGroupPolicy";
+  const WRITES = ["get", "create", "patch", "delete"];
+  it.each<{ name: string; values?: object; apis?: string[]; added: string[]; without?: string[] }>([
+    { name: "nothing of other projects, in a plain cluster", added: [] },
+    {
+      name: "EKS: associations, and Jobs that try them",
+      values: { awsPodIdentityAssociationCluster: "eks" },
+      added: [
+        ...each(WRITES, ["podidentityassociations.eks.services.k8s.aws"]),
+        "delete jobs.batch",
+      ],
+    },
+    {
+      name: "Google: policy members, and Jobs that try them",
+      values: { gcpWorkloadIdentity: true },
+      added: [...each(WRITES, ["iampolicymembers.iam.cnrm.cloud.google.com"]), "delete jobs.batch"],
+    },
+    {
+      name: "what is installed when the chart is",
+      apis: [CSI, VPC],
+      added: each(WRITES, [
+        "secretproviderclasses.secrets-store.csi.x-k8s.io",
+        "securitygrouppolicies.vpcresources.k8s.aws",
+      ]),
+    },
+    {
+      name: "what is going to be installed",
+      values: { secretProviderClasses: true, securityGroupPolicies: true },
+      added: each(WRITES, [
+        "secretproviderclasses.secrets-store.csi.x-k8s.io",
+        "securitygrouppolicies.vpcresources.k8s.aws",
+      ]),
+    },
+    {
+      name: "not what is switched off, by value",
+      values: { secretProviderClasses: false, securityGroupPolicies: false },
+      apis: [CSI, VPC],
+      added: [],
+    },
+    {
+      name: "not what is switched off, by variable",
+      values: {
+        env: [
+          { name: "MANAGE_SECRET_PROVIDER_CLASSES", value: "false" },
+          { name: "MANAGE_NETWORK_POLICIES", value: "false" },
+        ],
+      },
+      apis: [CSI],
+      added: [],
+      without: each(["list", "create", "patch", "delete"], ["networkpolicies.networking.k8s.io"]),
+    },
+  ])("services: $name", async ({ values, apis, added, without = [] }) => {
+    const expected = [...rulesOf(defaults), ...added].filter((grant) => !without.includes(grant));
+    expect(rulesOf(await renderChart(values, apis))).toEqual(expected.toSorted());
+  });
+
+  it("what the services do not write is not watched, and the watcher is told the same", async () => {
+    const env = [{ name: "MANAGE_NETWORK_POLICIES", value: "false" }];
+    const chart = await renderChart({ ...CLOUDS, env });
+    const variables = ["restate-operator", "restate-operator-watcher"].map((name) =>
+      (chart.get("Deployment", name).spec?.template.spec?.containers[0]?.env ?? []).filter(
+        (variable) => /^(?:AWS|GCP|MANAGE)_/.test(variable.name),
+      ),
+    );
+    const told = [
+      { name: "AWS_POD_IDENTITY_ASSOCIATION_CLUSTER", value: "eks" },
+      { name: "GCP_WORKLOAD_IDENTITY", value: "true" },
+      ...env,
+    ];
+    expect(variables).toEqual([told, told]);
+    const managed = { networkPolicies: false, podIdentity: true, workloadIdentity: true };
+    const watched = childKinds(RELEASE, managed).filter((kind) => !isOfOwnNamespace(kind));
+    const expected = [...Object.values(RESOURCES), ...watched].flatMap(({ group, plural }) =>
+      grantsOf([{ apiGroups: [group], resources: [plural], verbs: ["list", "watch"] }]),
+    );
+    expect(grantsOf(chart.get("ClusterRole", "restate-operator-watcher").rules ?? [])).toEqual(
+      [...new Set(expected)].toSorted(),
+    );
+  });
+
   it("watcher: lists and watches exactly the kinds of watcher/kinds.ts", () => {
     const watched: WatchedKind[] = [...Object.values(RESOURCES), ...childKinds(RELEASE)];
     const grants = (kinds: WatchedKind[]) =>
@@ -114,8 +199,9 @@ describe("permissions", () => {
 
   it("nobody: wildcards, Secrets, exec, or a way to more permissions", async () => {
     const everything = await renderChart({
-      awsPodIdentityAssociationCluster: "eks",
-      gcpWorkloadIdentity: true,
+      ...CLOUDS,
+      secretProviderClasses: true,
+      securityGroupPolicies: true,
       serviceMonitor: { enabled: true },
     });
     const rules = everything.objects.flatMap((object) =>
@@ -125,7 +211,7 @@ describe("permissions", () => {
     );
     expect(rules.flatMap(({ nonResourceURLs = [] }) => nonResourceURLs)).toEqual([]);
     const dangerous =
-      /\*|secrets|escalate|bind|impersonate|exec|attach|portforward|\/proxy|\/token/;
+      /\*|secrets(?!-store)|escalate|bind|impersonate|exec|attach|portforward|\/proxy|\/token/;
     expect(grantsOf(rules).filter((grant) => dangerous.test(grant))).toEqual([]);
   });
 });

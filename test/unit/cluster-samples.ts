@@ -24,6 +24,8 @@ export const CONFIG: ClusterConfig = {
   operatorLabel: { name: "app.kubernetes.io/name", value: "restate-operator" },
   clusterDns: "cluster.local",
   manageNetworkPolicies: true,
+  manageSecretProviderClasses: true,
+  gcpWorkloadIdentity: false,
   canaryImage: "alpine:3.21",
   allowHostAccess: false,
 };

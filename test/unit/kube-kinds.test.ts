@@ -1,5 +1,6 @@
 /** URLs of objects and collections, references, and live objects as they are projected at the border. */
 import { describe, expect, test } from "vitest";
+import { Discovery } from "../../services/kube/discovery.ts";
 import { collectionPath, objectPath, refTo } from "../../services/kube/kinds.ts";
 import { observedObjectOf, observedObjectsOf } from "../../services/kube/observed.ts";
 
@@ -128,5 +129,53 @@ describe("live objects", () => {
   test("sorted by name, whatever the wire did", () => {
     const live = ["b", "a", "c"].map((name) => ({ metadata: { ...metadata, name } }));
     expect(observedObjectsOf("Pod", live).map(({ ref }) => ref.name)).toEqual(["a", "b", "c"]);
+  });
+});
+
+/** A discovery over a world that can change, and what it has asked there. */
+function discovery(served: readonly string[]) {
+  const asked: string[] = [];
+  const world = { served, nowMs: 0, fails: false };
+  const ask = async (path: string): Promise<readonly string[]> => {
+    asked.push(path);
+    if (world.fails) throw new Error("no answer");
+    return world.served;
+  };
+  return { asked, world, discovery: new Discovery(ask, () => world.nowMs) };
+}
+
+describe("which kinds of other projects are installed", () => {
+  const EKS = "/apis/eks.services.k8s.aws/v1alpha1";
+
+  test("an answer counts for five seconds, whoever asks", async () => {
+    const { asked, world, discovery: found } = discovery(["podidentityassociations", "clusters"]);
+    const serves = () => found.serves("PodIdentityAssociation", { asked: false });
+    expect(await Promise.all([serves(), serves()])).toEqual([true, true]);
+    world.served = ["clusters"];
+    world.nowMs = 4_999;
+    expect(await serves()).toBe(true);
+    expect(asked).toEqual([EKS]);
+    world.nowMs = 5_000;
+    expect(await serves()).toBe(false);
+    expect(asked).toEqual([EKS, EKS]);
+  });
+
+  test("a no is asked again where the kind is asked for, a yes is not", async () => {
+    const { asked, world, discovery: found } = discovery([]);
+    const serves = (isAsked: boolean) => found.serves("PodIdentityAssociation", { asked: isAsked });
+    expect([await serves(true), await serves(false), asked.length]).toEqual([false, false, 1]);
+    world.served = ["podidentityassociations"];
+    expect([await serves(false), await serves(true), asked.length]).toEqual([false, true, 2]);
+    expect([await serves(true), asked.length]).toEqual([true, 2]);
+  });
+
+  test("a failure is nobody's answer", async () => {
+    const { asked, world, discovery: found } = discovery(["secretproviderclasses"]);
+    const serves = () => found.serves("SecretProviderClass", { asked: true });
+    world.fails = true;
+    await expect(serves()).rejects.toThrow("no answer");
+    world.fails = false;
+    expect(await serves()).toBe(true);
+    expect(asked).toEqual(Array(2).fill("/apis/secrets-store.csi.x-k8s.io/v1"));
   });
 });

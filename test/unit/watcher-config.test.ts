@@ -15,6 +15,7 @@ describe("configuration", () => {
       logLevel: "info",
       operatorNamespace: undefined,
       operatorPod: undefined,
+      managed: { networkPolicies: true, podIdentity: false, workloadIdentity: false },
       resyncMs: 600_000,
       idleMs: 100_000,
       concurrency: 16,
@@ -35,6 +36,9 @@ describe("configuration", () => {
       RESYNC_SECONDS: "60",
       WATCH_IDLE_SECONDS: "",
       WAKE_CONCURRENCY: "4",
+      MANAGE_NETWORK_POLICIES: "false",
+      AWS_POD_IDENTITY_ASSOCIATION_CLUSTER: "eks",
+      GCP_WORKLOAD_IDENTITY: "true",
     };
     expect(parseConfig(environment, "/file")).toEqual({
       ingressUrl: "http://bootstrap:8080",
@@ -44,6 +48,7 @@ describe("configuration", () => {
       logLevel: "debug",
       operatorNamespace: "restate-operator",
       operatorPod: { namespace: "restate-operator", name: "watcher-0", uid: "u" },
+      managed: { networkPolicies: false, podIdentity: true, workloadIdentity: true },
       resyncMs: 60_000,
       idleMs: 100_000,
       concurrency: 4,
@@ -66,6 +71,7 @@ describe("configuration", () => {
     [{ WATCH_IDLE_SECONDS: "-1" }, "WATCH_IDLE_SECONDS: must be a whole number"],
     [{ WAKE_CONCURRENCY: "0" }, "WAKE_CONCURRENCY: must be between 1 and 256"],
     [{ OPERATOR_NAMESPACE: "a/b" }, "OPERATOR_NAMESPACE: must be the name of a namespace"],
+    [{ GCP_WORKLOAD_IDENTITY: "yes" }, "GCP_WORKLOAD_IDENTITY: must be true or false"],
     [{ LOG_LEVEL: "loud" }, "LOG_LEVEL"],
     [{ KUBECONFIG: "" }, "no Kubernetes credentials"],
   ])("%j → %s", (wrong, message) => {

@@ -131,6 +131,49 @@ What services and watcher have in common.
 {{- end }}
 {{- end }}
 
+{{/*
+Which clouds give clusters an identity: the services carry it out, the watcher watches for it.
+*/}}
+{{- define "operator.cloudEnv" -}}
+{{- with .Values.awsPodIdentityAssociationCluster -}}
+- name: AWS_POD_IDENTITY_ASSOCIATION_CLUSTER
+  value: {{ . | quote }}
+{{ end -}}
+{{- if .Values.gcpWorkloadIdentity -}}
+- name: GCP_WORKLOAD_IDENTITY
+  value: "true"
+{{- end -}}
+{{- end }}
+
+{{- define "operator.cloudIdentities" -}}
+{{- if or .Values.awsPodIdentityAssociationCluster .Values.gcpWorkloadIdentity }}true{{ end -}}
+{{- end }}
+
+{{/*
+A variable of `env`; empty when it is not there. Call with (list . "<NAME>").
+*/}}
+{{- define "operator.env" -}}
+{{- $name := last . -}}
+{{- range (first .).Values.env -}}
+{{- if eq .name $name }}{{ .value }}{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+Kinds that clusters may use wherever they are installed: granted when the value says so, or when it says nothing and the kind
+is there.
+*/}}
+{{- define "operator.managesSecurityGroupPolicies" -}}
+{{- $asked := toString .Values.securityGroupPolicies -}}
+{{- if or (eq $asked "true") (and (ne $asked "false") (.Capabilities.APIVersions.Has "vpcresources.k8s.aws/v1beta1/SecurityGroupPolicy")) }}true{{ end -}}
+{{- end }}
+
+{{- define "operator.managesSecretProviderClasses" -}}
+{{- $asked := toString .Values.secretProviderClasses -}}
+{{- $off := or (eq $asked "false") (eq (include "operator.env" (list . "MANAGE_SECRET_PROVIDER_CLASSES")) "false") -}}
+{{- if and (not $off) (or (eq $asked "true") (.Capabilities.APIVersions.Has "secrets-store.csi.x-k8s.io/v1/SecretProviderClass")) }}true{{ end -}}
+{{- end }}
+
 {{- define "operator.authTokenVolume" -}}
 - name: bootstrap-token
   secret:

@@ -5,7 +5,8 @@
  */
 import type { V1Container, V1EnvVar, V1Volume, V1VolumeMount } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
-import type { ClusterConfig, ClusterView } from "../api.ts";
+import type { ClusterConfig, ClusterView, ForeignKind } from "../api.ts";
+import { buildCloudPart } from "./cloud-part.ts";
 import { buildSigningKey } from "./signing-key.ts";
 import { buildTrustedCas } from "./trusted-cas.ts";
 
@@ -20,9 +21,18 @@ export interface PodPart {
   readonly env?: readonly Manifest<V1EnvVar>[];
 }
 
-/** All additions of a specification, in order. */
-export function buildPodParts(cluster: ClusterView, config: ClusterConfig): PodPart[] {
-  return [buildSigningKey(cluster), buildTrustedCas(cluster, config), buildUsersPart(cluster)];
+/** All additions of a specification, in order. `inPods`: the kinds of other projects that pods may rely on. */
+export function buildPodParts(
+  cluster: ClusterView,
+  config: ClusterConfig,
+  inPods: readonly ForeignKind[],
+): PodPart[] {
+  return [
+    buildSigningKey(cluster),
+    buildCloudPart(cluster, config, inPods),
+    buildTrustedCas(cluster, config),
+    buildUsersPart(cluster),
+  ];
 }
 
 function buildUsersPart({ spec }: ClusterView): PodPart {

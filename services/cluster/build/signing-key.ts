@@ -11,16 +11,28 @@ const MOUNT_PATH = "/signing-key";
 /** Readable by its owner alone; the pod's group is added by the kubelet. */
 const KEY_MODE = 0o400;
 
-interface KeySource {
-  readonly volume: Manifest<V1Volume> & { readonly name: string };
-  /** Path of the key in the volume. */
-  readonly file: string;
+export type NamedVolume = Manifest<V1Volume> & { readonly name: string };
+
+/** The key of a Secret; that of a `secretProvider` is in cloud-part.ts, because it needs what may not be installed. */
+export function buildSigningKey({ spec }: ClusterView): PodPart {
+  const secret = spec.security?.requestSigningPrivateKey?.secret;
+  if (secret === undefined) return {};
+  const file = "private.pem";
+  const { secretName, key } = secret;
+  return keyFrom(
+    {
+      name: "request-signing-private-key-secret",
+      secret: { secretName, items: [{ key, path: file, mode: KEY_MODE }] },
+    },
+    file,
+  );
 }
 
-export function buildSigningKey(cluster: ClusterView): PodPart {
-  const source = sourceOf(cluster);
-  if (source === undefined) return {};
-  const { volume, file } = source;
+/** A key that is in a volume, as a file of this path in it. */
+export function keyFrom(
+  volume: NamedVolume,
+  file: string,
+): Pick<PodPart, "volumes" | "mounts" | "env"> {
   return {
     volumes: [volume],
     mounts: [{ name: volume.name, mountPath: MOUNT_PATH, readOnly: true }],
@@ -30,22 +42,5 @@ export function buildSigningKey(cluster: ClusterView): PodPart {
         value: `${MOUNT_PATH}/${file}`,
       },
     ],
-  };
-}
-
-/** Where the key comes from. A `secretProvider` (refused by not-served.ts) is a source like the Secret, and belongs here. */
-function sourceOf({ spec }: ClusterView): KeySource | undefined {
-  const secret = spec.security?.requestSigningPrivateKey?.secret;
-  if (secret === undefined) return undefined;
-  const file = "private.pem";
-  return {
-    volume: {
-      name: "request-signing-private-key-secret",
-      secret: {
-        secretName: secret.secretName,
-        items: [{ key: secret.key, path: file, mode: KEY_MODE }],
-      },
-    },
-    file,
   };
 }

@@ -10,7 +10,7 @@ import type {
   V1StatefulSet,
 } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
-import type { ClusterConfig, ClusterView } from "../api.ts";
+import type { ClusterConfig, ClusterView, ForeignKind } from "../api.ts";
 import { configMapName } from "./config-map.ts";
 import { childMetadata, instanceLabels } from "./metadata.ts";
 import { buildPodParts, type PodPart } from "./pod-parts.ts";
@@ -18,9 +18,11 @@ import { buildPodParts, type PodPart } from "./pod-parts.ts";
 export const STATEFUL_SET_NAME = "restate";
 const TERMINATION_GRACE_SECONDS = 60;
 
+/** `inPods`: the kinds of other projects that pods may rely on; what needs another one is left out. */
 export function buildStatefulSet(
   cluster: ClusterView,
   config: ClusterConfig,
+  inPods: readonly ForeignKind[],
 ): Manifest<V1StatefulSet> {
   return {
     apiVersion: "apps/v1",
@@ -31,7 +33,7 @@ export function buildStatefulSet(
       podManagementPolicy: "Parallel",
       serviceName: "restate-cluster",
       selector: { matchLabels: instanceLabels(cluster.name) },
-      template: buildPodTemplate(cluster, buildPodParts(cluster, config)),
+      template: buildPodTemplate(cluster, buildPodParts(cluster, config, inPods)),
       volumeClaimTemplates: [buildStorageClaim(cluster)],
     },
   };
