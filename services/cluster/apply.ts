@@ -5,7 +5,7 @@
  */
 import { RESTATE_CLUSTER, type RestateCluster } from "../../crds/restate-cluster.ts";
 import { assertNever } from "../core/assert-never.ts";
-import { fingerprintOf, keyOf, refOf, type ChildAction } from "../core/children.ts";
+import { fingerprintOf, keyOf, refOf } from "../core/children.ts";
 import { digestOf } from "../core/digest.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { refTo } from "../kube/kinds.ts";
@@ -52,6 +52,8 @@ export async function applyAction(
       );
     case "provisionCluster":
       return provision(context, cluster, action);
+    case "survey":
+      throw new Error("the reconciler sends what is for the survey");
     default:
       return assertNever(action);
   }
@@ -60,10 +62,11 @@ export async function applyAction(
 async function applyObject(
   { kube, config }: ApplyContext,
   cluster: RestateCluster,
-  action: Extract<ChildAction, { kind: "applyObject" }>,
+  action: Extract<ClusterAction, { kind: "applyObject" }>,
 ): Promise<ActionResult> {
   const key = keyOf(action.target);
-  const manifest = buildChildren(clusterViewOf({ cluster }), config, { ownsNamespace: true }).find(
+  const view = clusterViewOf({ cluster }, action.building);
+  const manifest = buildChildren(view, config, { ownsNamespace: true }).find(
     (child) => keyOf(refOf(child)) === key,
   );
   if (manifest === undefined || digestOf(manifest) !== action.manifest)

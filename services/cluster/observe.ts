@@ -9,6 +9,7 @@ import type { KubeClient } from "../kube/client.ts";
 import { observedObjectOf, observedObjectsOf } from "../kube/observed.ts";
 import { instanceLabels } from "./build/metadata.ts";
 import { STATEFUL_SET_NAME } from "./build/stateful-set.ts";
+import { formedOf, settingsOf } from "./settings.ts";
 
 /** Name of the pod that is asked to provision the cluster. */
 export const FIRST_POD_NAME = "restate-0";
@@ -24,6 +25,8 @@ export interface ObservedStatefulSet {
   readonly generation: number;
   /** `undefined` until its controller has looked at it. */
   readonly observedGeneration?: number;
+  /** Pods it is to have. */
+  readonly wantedReplicas?: number;
   readonly replicas: number;
   readonly readyReplicas: number;
   readonly updatedReplicas: number;
@@ -100,9 +103,7 @@ async function observeNamespaced(
 ): Promise<Omit<ObservedCluster, "cluster" | "namespace">> {
   const { name } = cluster.metadata;
   const query = { namespace: name, labels: instanceLabels(name) };
-  const waitsForFirstPod =
-    cluster.spec.cluster?.autoProvision === true && cluster.status?.provisioned !== true;
-  const [accounts, policies, configMaps, services, budgets, statefulSets, claims, firstPod] =
+  const [accounts, policies, configMaps, services, budgets, statefulSets, claims] =
     await Promise.all([
       kube.listMetadata({ kind: "ServiceAccount", ...query }),
       kube.listMetadata({ kind: "NetworkPolicy", ...query }),
@@ -111,10 +112,9 @@ async function observeNamespaced(
       kube.listMetadata({ kind: "PodDisruptionBudget", ...query }),
       kube.list({ kind: "StatefulSet", ...query }),
       kube.list({ kind: "PersistentVolumeClaim", ...query }),
-      waitsForFirstPod ? kube.get("Pod", FIRST_POD_NAME, name) : undefined,
     ]);
   const statefulSet = statefulSets.find((live) => live.metadata?.name === STATEFUL_SET_NAME);
-  return {
+  const observed = {
     children: [
       ...observedObjectsOf("ServiceAccount", accounts),
       ...observedObjectsOf("NetworkPolicy", policies),
@@ -125,6 +125,13 @@ async function observeNamespaced(
     ],
     ...(statefulSet === undefined ? {} : { statefulSet: observedStatefulSetOf(statefulSet) }),
     claims: claims.map(observedClaimOf).toSorted((a, b) => a.ordinal - b.ordinal),
+  };
+  const formed = formedOf({ cluster, ...observed });
+  const { provisions } = settingsOf(cluster.spec, formed === undefined ? {} : { formed });
+  if (!provisions || cluster.status?.provisioned === true) return observed;
+  const firstPod = await kube.get("Pod", FIRST_POD_NAME, name);
+  return {
+    ...observed,
     ...(firstPod === undefined ? {} : { firstPod: observedFirstPodOf(firstPod) }),
   };
 }
@@ -138,6 +145,7 @@ function observedStatefulSetOf(live: V1StatefulSet): ObservedStatefulSet {
     ...(status?.observedGeneration === undefined
       ? {}
       : { observedGeneration: status.observedGeneration }),
+    ...(live.spec?.replicas === undefined ? {} : { wantedReplicas: live.spec.replicas }),
     replicas: status?.replicas ?? 0,
     readyReplicas: status?.readyReplicas ?? 0,
     updatedReplicas: status?.updatedReplicas ?? 0,

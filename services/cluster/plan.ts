@@ -10,28 +10,28 @@
  *    current revision ready and every volume bound.
  */
 import { RESTATE_CLUSTER } from "../../crds/restate-cluster.ts";
-import {
-  planChildren,
-  type AppliedObjects,
-  type ChildAction,
-  type ObservedObject,
-} from "../core/children.ts";
+import { planChildren, type AppliedObjects, type ObservedObject } from "../core/children.ts";
 import { RECONCILE_ANNOTATION, RECONCILE_DISABLED, inherited } from "../core/inherit.ts";
 import type { Outcome } from "../core/outcome.ts";
 import type { Plan } from "../core/plan.ts";
 import type {
   ClusterAction,
+  ClusterBuilding,
   ClusterConfig,
   ClusterReason,
   ClusterStatus,
   ClusterView,
+  SurveyReport,
 } from "./api.ts";
 import { buildChildren } from "./build/children.ts";
 import { CONFIG_MAP_PREFIX, configMapName } from "./build/config-map.ts";
 import { STATEFUL_SET_NAME, replicasOf } from "./build/stateful-set.ts";
-import { configProblem } from "./config-toml.ts";
+import { configProblem } from "./config-problem.ts";
+import { frozenAtOf } from "./freeze.ts";
 import { notServedFields } from "./not-served.ts";
 import type { ObservedCluster } from "./observe.ts";
+import { planSurvey } from "./plan-survey.ts";
+import { formedOf, settingsOf } from "./settings.ts";
 import { statusOf, type ReadyClaim } from "./status.ts";
 
 /** A waiting cluster is looked at again after this long if no event does it before (contract, section 2). */
@@ -47,12 +47,19 @@ export interface ClusterQuestion {
   readonly applied: AppliedObjects;
   readonly config: ClusterConfig;
   readonly nowMs: number;
+  /** What the cluster last said about itself. */
+  readonly report?: SurveyReport;
 }
 
 /** The resource as builders see it. */
-export function clusterViewOf({ cluster }: Pick<ObservedCluster, "cluster">): ClusterView {
+export function clusterViewOf(
+  { cluster }: Pick<ObservedCluster, "cluster">,
+  building: ClusterBuilding = {},
+): ClusterView {
   const { metadata, spec } = cluster;
   return {
+    building,
+    settings: settingsOf(spec, building),
     name: metadata.name,
     uid: metadata.uid,
     labels: inherited(metadata.labels),
@@ -76,13 +83,21 @@ export function planCluster(question: ClusterQuestion): ClusterPlan {
   };
   if (metadata.deletionTimestamp !== undefined) return { ...plan, ...planDeletion(observed) };
   if (metadata.annotations?.[RECONCILE_ANNOTATION] === RECONCILE_DISABLED) {
-    return { ...plan, actions: [], outcome: { kind: "applied" } };
+    return {
+      ...plan,
+      actions: planSurvey(question, { asks: false }),
+      outcome: { kind: "applied" },
+    };
   }
   const problem = problemOf(observed, config);
   if (problem !== undefined) {
     return { ...plan, actions: [], ...said(question, problem.claim, problem.outcome) };
   }
-  const actions = [...planFinalizer(observed), ...planObjects(question)];
+  const actions = [
+    ...planFinalizer(observed),
+    ...planObjects(question),
+    ...planSurvey(question, { asks: (observed.statefulSet?.readyReplicas ?? 0) > 0 }),
+  ];
   return { ...plan, ...planReadiness(question, actions) };
 }
 
@@ -124,7 +139,7 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
     const message = `this release does not serve ${notServed.join(", ")}: remove what you can do without, or use a release that does`;
     return stalled("NotServedYet", message);
   }
-  const unusable = configProblem(cluster.spec);
+  const unusable = configProblem(cluster.spec, formedBy(observed));
   if (unusable !== undefined) return stalled("InvalidRestateConfig", unusable);
   if (namespace?.terminating === true) {
     return waiting({
@@ -151,12 +166,26 @@ function invalidName(name: string, { operatorNamespace }: ClusterConfig): string
     : undefined;
 }
 
-function planObjects({ observed, applied, config }: ClusterQuestion): ChildAction[] {
-  const view = clusterViewOf(observed);
+/** What the children are built from beside the resource (settings.ts, freeze.ts). */
+function buildingOf({ observed, report }: ClusterQuestion): ClusterBuilding {
+  const frozenAt = frozenAtOf(observed, report);
+  return { ...formedBy(observed), ...(frozenAt === undefined ? {} : { frozenAt }) };
+}
+
+function formedBy(observed: ObservedCluster): Pick<ClusterBuilding, "formed"> {
+  const formed = formedOf(observed);
+  return formed === undefined ? {} : { formed };
+}
+
+function planObjects(question: ClusterQuestion): ClusterAction[] {
+  const { observed, applied, config } = question;
+  const building = buildingOf(question);
+  const view = clusterViewOf(observed, building);
   const children: ObservedObject[] = [
     ...(observed.namespace === undefined ? [] : [observed.namespace.object]),
     ...observed.children,
   ];
+  const special = Object.keys(building).length > 0;
   const actions = planChildren({
     desired: buildChildren(view, config, { ownsNamespace: ownsNamespace(observed) }),
     observed: children,
@@ -168,9 +197,9 @@ function planObjects({ observed, applied, config }: ClusterQuestion): ChildActio
   const rolls = actions.some(
     ({ kind, target }) => kind === "applyObject" && target.kind === "StatefulSet",
   );
-  return rolls
-    ? actions.filter(({ kind, target }) => kind === "applyObject" || target.kind !== "ConfigMap")
-    : actions;
+  return actions
+    .filter(({ kind, target }) => !rolls || kind === "applyObject" || target.kind !== "ConfigMap")
+    .map((action) => (special && action.kind === "applyObject" ? { ...action, building } : action));
 }
 
 function isObsolete({ ref }: ObservedObject, observed: ObservedCluster): boolean {
@@ -212,12 +241,12 @@ function planReadiness(
 
 /** What provisioning the cluster waits for, or the action that does it (P4). */
 function planProvisioning(
-  { cluster, firstPod }: ObservedCluster,
+  observed: ObservedCluster,
   nowMs: number,
 ): (Problem & { readonly action?: ClusterAction }) | undefined {
-  if (cluster.spec.cluster?.autoProvision !== true || cluster.status?.provisioned === true) {
-    return undefined;
-  }
+  const { cluster, firstPod } = observed;
+  const { provisions } = settingsOf(cluster.spec, formedBy(observed));
+  if (!provisions || cluster.status?.provisioned === true) return undefined;
   if (firstPod?.running !== true) {
     return waiting({
       reason: "ProvisioningPodNotRunning",
@@ -329,9 +358,13 @@ function said(
   outcome: Outcome,
 ): Pick<ClusterPlan, "status" | "outcome"> {
   const { observed, nowMs, provisioned } = question;
+  const { statefulSet } = observed;
   const status = statusOf(observed.cluster, claim, {
     nowMs,
+    goesOn: outcome.kind === "waiting",
     ...(provisioned === undefined ? {} : { provisioned }),
+    ...(statefulSet === undefined ? {} : { statefulSet }),
+    ...(question.report === undefined ? {} : { report: question.report }),
   });
   return { ...(status === undefined ? {} : { status }), outcome };
 }

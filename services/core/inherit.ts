@@ -23,6 +23,7 @@ const NEVER_INHERITED = new Set([
   "restate.dev/gate-passed",
   "restate.dev/promote",
   "restate.dev/abort",
+  "restate.dev/formed-with-replication",
 ]);
 const APPLY_SET_PREFIX = "applyset.kubernetes.io/";
 
