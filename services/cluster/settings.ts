@@ -61,11 +61,14 @@ export function formedOf(observed: ObservedCluster): number | undefined {
 
 /** Whether the specification makes several nodes and leaves out what would make them one cluster, or who provisions it (S2). */
 export function isToBeFormed(spec: RestateClusterSpec): boolean {
+  const byOperator = spec.cluster?.autoProvision === true;
+  const several = replicasAskedFor(spec) > 1;
+  if ((!byOperator && !several) || isSaidElsewhere(spec)) return false;
   const config = readConfig(spec.config ?? undefined);
-  if (config.kind === "unreadable" || isSaidElsewhere(spec)) return false;
+  if (config.kind === "unreadable") return false;
   const provisioner = { name: AUTO_PROVISION, at: ["auto-provision"] };
-  if (spec.cluster?.autoProvision === true && !isSet(spec, config, provisioner)) return true;
-  return replicasAskedFor(spec) > 1 && !isToldMetadata(spec, config);
+  if (byOperator && !isSet(spec, config, provisioner)) return true;
+  return several && !isToldMetadata(spec, config);
 }
 
 function replicasAskedFor(spec: RestateClusterSpec): number {

@@ -40,7 +40,8 @@ export async function queryCluster<const Queries extends readonly string[]>(
     const parts: Uint8Array[] = [];
     for await (const { encoded } of client.query({ query })) {
       if (parts.length === MESSAGES_MAX) throw new Error("the answer has too many parts");
-      parts.push(encoded);
+      // A copy: Arrow's numbers must lie where numbers may lie in memory, and a part of a message begins anywhere.
+      parts.push(new Uint8Array(encoded));
     }
     return parts.length === 0 ? [] : tableFromIPC(parts).toArray();
   };

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nativeBinary } from "../../bootstrap/restate/server.ts";
 import { RestateCluster } from "../../crds/restate-cluster.ts";
 import { buildNamespace } from "../../services/cluster/build/namespace.ts";
+import { buildServiceAccount } from "../../services/cluster/build/service-account.ts";
 import { buildStatefulSet } from "../../services/cluster/build/stateful-set.ts";
 import { clusterViewOf } from "../../services/cluster/plan.ts";
 import { queryCluster } from "../../services/restate/cluster-query.ts";
@@ -231,6 +232,7 @@ test("three nodes that were made without generated settings are taken over as th
   // As the operator of the seed has made them.
   const view = clusterViewOf({ cluster: RestateCluster.parse(made) });
   await objects.apply("Namespace", asSent(buildNamespace(view)));
+  await objects.apply("ServiceAccount", asSent(buildServiceAccount(view)));
   await objects.apply("StatefulSet", asSent(buildStatefulSet(view)));
   await until("its pods run", async () => {
     const status = (await statefulSet(name))?.["status"] as { readyReplicas?: number } | undefined;

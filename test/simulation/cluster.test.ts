@@ -302,7 +302,10 @@ class Simulation {
     const [ready] = parsed.status?.conditions ?? [];
     const namespace = objects.get(NAMESPACE_KEY)!;
     const ownsNamespace = controllerOf(namespace) === cluster.metadata.uid;
-    const manifests = manifestsOf(parsed, { ownsNamespace, config: this.config });
+    const marked = objects.get(`Service/${NAME}/restate-cluster`)?.metadata.annotations;
+    const formed = Number(marked?.["restate.dev/formed-with-replication"] ?? 0);
+    const building = formed === 0 ? {} : { formed };
+    const manifests = manifestsOf(parsed, { ownsNamespace, config: this.config, building });
     const wanted = new Set(manifests.map((manifest) => keyFor(refOf(manifest))));
     return [
       ...(ready?.status === "True" ? [] : [`Ready is ${ready?.status} ${ready?.reason}`]),
