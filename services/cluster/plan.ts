@@ -30,7 +30,7 @@ import { configProblem } from "./config-problem.ts";
 import { frozenAtOf } from "./freeze.ts";
 import { notServedFields } from "./not-served.ts";
 import type { ObservedCluster } from "./observe.ts";
-import { planSurvey } from "./plan-survey.ts";
+import { endOfSurvey, planSurvey } from "./plan-survey.ts";
 import { formedOf, settingsOf } from "./settings.ts";
 import { statusOf, type ReadyClaim } from "./status.ts";
 
@@ -81,7 +81,7 @@ export function planCluster(question: ClusterQuestion): ClusterPlan {
     for: { uid: metadata.uid, generation: metadata.generation },
     observedAtMs: nowMs,
   };
-  if (metadata.deletionTimestamp !== undefined) return { ...plan, ...planDeletion(observed) };
+  if (metadata.deletionTimestamp !== undefined) return { ...plan, ...planDeletion(question) };
   if (metadata.annotations?.[RECONCILE_ANNOTATION] === RECONCILE_DISABLED) {
     return {
       ...plan,
@@ -101,15 +101,17 @@ export function planCluster(question: ClusterQuestion): ClusterPlan {
   return { ...plan, ...planReadiness(question, actions) };
 }
 
-function planDeletion({
-  cluster,
-}: ObservedCluster): Pick<ClusterPlan, "actions" | "events" | "outcome"> {
+function planDeletion(
+  question: ClusterQuestion,
+): Pick<ClusterPlan, "actions" | "events" | "outcome"> {
+  const { cluster } = question.observed;
   const outcome: Outcome = { kind: "gone" };
   if (!(cluster.metadata.finalizers ?? []).includes(RESTATE_CLUSTER.finalizer))
     return { actions: [], outcome };
   const because = "the resource is being deleted and its children follow it";
   return {
-    actions: [{ kind: "removeFinalizer", because }],
+    // A survey that was begun by a reconcile that was swept is known to nobody: it is ended by name.
+    actions: [endOfSurvey(question), { kind: "removeFinalizer", because }],
     events: [
       { type: "Normal", reason: "DeleteRequested", message: `Deleting ${cluster.metadata.name}` },
     ],

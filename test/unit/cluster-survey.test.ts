@@ -194,6 +194,15 @@ describe("who is asked", () => {
     expect(outcome).toEqual({ kind: "applied" });
   });
 
+  test("nobody, as soon as the resource is deleted: also where no survey is known", () => {
+    const metadata = { deletionTimestamp: "2026-01-02T03:04:05Z" };
+    const { report: _, ...question } = settledQuestion(aCluster({ metadata }));
+    expect(planCluster(question).actions).toMatchObject([
+      { kind: "survey", order: { asks: false } },
+      { kind: "removeFinalizer" },
+    ]);
+  });
+
   test("settled: no message and no write", () => {
     expect(planCluster(settledQuestion(aCluster())).actions).toEqual([]);
   });
