@@ -28,7 +28,8 @@ import {
   secretKey,
 } from "./admission.ts";
 import type { CustomResourceKind } from "./resource.ts";
-import { AGE, GROUP, ObjectMeta, conditions, reconciliation } from "./resource.ts";
+import { AGE, GROUP, ObjectMeta } from "./resource.ts";
+import { RestateClusterStatus } from "./restate-cluster-status.ts";
 import {
   flag,
   int32,
@@ -304,22 +305,12 @@ export const RestateClusterSpec = object("What the cluster should be.", {
   cluster: nullable(
     object("Options of the cluster as a whole.", {
       autoProvision: flag(
-        "Provision the cluster once its first pod runs. Needs `auto-provision = false` in `config`. Defaults to false.",
+        "Provision the cluster once its first pod runs; `auto-provision` must not be true in `config`. Defaults to false. Without `cluster`, a cluster of several nodes whose `config` does not say where its metadata is gets provisioned as well.",
       ).default(false),
     }),
   ),
 });
 export type RestateClusterSpec = z.infer<typeof RestateClusterSpec>;
-
-export const RestateClusterStatus = object("What the cluster is; written by the operator.", {
-  observedGeneration: nullable(int64("The generation that this status is about.")),
-  replicas: nullable(int32("Number of pods.")),
-  readyReplicas: nullable(int32("Number of pods that are ready.")),
-  conditions,
-  provisioned: nullable(flag("Whether the operator has provisioned the cluster.")),
-  reconciliation,
-});
-export type RestateClusterStatus = z.infer<typeof RestateClusterStatus>;
 
 export const RestateCluster = z.object({
   apiVersion: z.literal(API_VERSION),
@@ -351,6 +342,15 @@ export const RESTATE_CLUSTER = {
       name: "Status",
       type: "string",
       jsonPath: '.status.conditions[?(@.type=="Ready")].message',
+      priority: 1,
+    },
+    { name: "Replicas", type: "integer", jsonPath: ".status.replicas" },
+    { name: "Ready Replicas", type: "integer", jsonPath: ".status.readyReplicas" },
+    { name: "Version", type: "string", jsonPath: ".status.version" },
+    {
+      name: "Available",
+      type: "string",
+      jsonPath: '.status.conditions[?(@.type=="Available")].status',
       priority: 1,
     },
     AGE,

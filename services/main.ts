@@ -13,6 +13,7 @@ import { wakeThroughIngress } from "../bootstrap/restate/wake.ts";
 import { buildIdOf } from "./build-id.ts";
 import { cloudEnvironmentKind } from "./cloud-environment/reconciler.ts";
 import { clusterKind } from "./cluster/reconciler.ts";
+import { defineClusterSurvey } from "./cluster/survey.ts";
 import { ConfigError, readConfig, type ServicesConfig } from "./config.ts";
 import { defineVersionDrain } from "./deployment/drain.ts";
 import { deploymentKind } from "./deployment/reconciler.ts";
@@ -135,6 +136,7 @@ function reconcilersOf(config: ServicesConfig, telemetry: Telemetry, kube: KubeC
       defineReconciler(clusters, shared),
       defineReconciler(deployments, shared),
       defineReconciler(environments, shared),
+      defineClusterSurvey({ dial }),
       defineVersionDrain({ admins }),
       defineInvocationUsage({ admins }),
     ],

@@ -2,7 +2,8 @@
  * RestateCluster as the operator speaks of it: the condition reasons (contract, section 2), the actions a plan can hold,
  * and the view of the resource the builders work from.
  */
-import type { RestateClusterSpec, RestateClusterStatus } from "../../crds/restate-cluster.ts";
+import type { RestateClusterSpec } from "../../crds/restate-cluster.ts";
+import type { RestateClusterStatus } from "../../crds/restate-cluster-status.ts";
 import type { ChildAction } from "../core/children.ts";
 import type { ObjectRef } from "../core/resource.ts";
 
@@ -32,8 +33,16 @@ export type ClusterReason =
   | "NamespaceTerminating"
   | "FailedReconcile";
 
+/** What the children are built from beside the resource: found out when the plan is made, and part of its actions. */
+export interface ClusterBuilding {
+  /** Settings that make the nodes a cluster are generated, with this replication (settings.ts). */
+  readonly formed?: number;
+  /** No pod is replaced, taken away or evicted, of at least so many: a node has lost its data. */
+  readonly frozenAt?: number;
+}
+
 export type ClusterAction =
-  | ChildAction
+  | (ChildAction & { readonly building?: ClusterBuilding })
   | {
       /** Removes the StatefulSet alone: its pods stay behind, for the one that is made next. */
       readonly kind: "orphanStatefulSet";
@@ -51,6 +60,12 @@ export type ClusterAction =
       readonly storageBytes?: number;
       /** Class to ask for; absent: it stays. */
       readonly volumeAttributesClassName?: string;
+      readonly because: string;
+    }
+  | {
+      /** A message to the survey (survey.ts). */
+      readonly kind: "survey";
+      readonly order: SurveyOrder;
       readonly because: string;
     }
   | { readonly kind: "addFinalizer"; readonly because: string }
@@ -83,6 +98,19 @@ export type ForeignKind = (typeof FOREIGN_KINDS)[number];
 /** Jobs that try whether a pod of the cluster gets its cloud identity, before the cluster's own pods rely on it. */
 export type CanaryName = "restate-pia-canary" | "restate-wi-canary";
 
+export interface Setting {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What is generated where a specification is silent. */
+export interface Settings {
+  /** Variables beside those that every cluster has, in order. */
+  readonly env: readonly Setting[];
+  /** Whether the operator provisions the cluster. */
+  readonly provisions: boolean;
+}
+
 /** A RestateCluster as its children are built from it. */
 export interface ClusterView {
   /** Also the name of its namespace. */
@@ -92,6 +120,45 @@ export interface ClusterView {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly spec: RestateClusterSpec;
+  readonly building: ClusterBuilding;
+  readonly settings: Settings;
+}
+
+/** What is to be surveyed, and whether anybody is there to answer. */
+export interface SurveyOrder {
+  /** uid of the resource: of another one, nothing is kept. */
+  readonly uid: string;
+  /** Name of the Service whose node port is asked. */
+  readonly host: string;
+  readonly asks: boolean;
+}
+
+/** A node as the cluster itself sees it. */
+export interface SurveyedNode {
+  /** Restate's id: `N1`. */
+  readonly id: string;
+  readonly name: string;
+  readonly version?: string;
+  readonly alive: boolean;
+  readonly roles: readonly string[];
+  readonly partitionsLed: number;
+  readonly storageState: string;
+  readonly workerState: string;
+}
+
+/** What a cluster said about itself. */
+export interface ClusterSurvey {
+  /** By id. */
+  readonly nodes: readonly SurveyedNode[];
+  readonly partitions: number;
+  readonly partitionsWithoutLeader: number;
+}
+
+/** What the survey has to say: the order it works by, and the last answer, if there was one. */
+export interface SurveyReport extends SurveyOrder {
+  readonly survey?: ClusterSurvey;
+  /** The last two questions had no answer, and earlier ones had. */
+  readonly silent: boolean;
 }
 
 /** The operator's own settings that a cluster's children depend on. */

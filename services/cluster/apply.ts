@@ -5,7 +5,7 @@
  */
 import { RESTATE_CLUSTER, type RestateCluster } from "../../crds/restate-cluster.ts";
 import { assertNever } from "../core/assert-never.ts";
-import { fingerprintOf, keyOf, refOf, type ChildAction } from "../core/children.ts";
+import { fingerprintOf, keyOf, refOf } from "../core/children.ts";
 import { digestOf } from "../core/digest.ts";
 import type { AnyManifest } from "../core/manifest.ts";
 import type { KubeClient } from "../kube/client.ts";
@@ -64,6 +64,8 @@ export async function applyAction(
       return createCanary(context, cluster, action);
     case "provisionCluster":
       return provision(context, cluster, action);
+    case "survey":
+      throw new Error("the reconciler sends what is for the survey");
     default:
       return assertNever(action);
   }
@@ -72,7 +74,7 @@ export async function applyAction(
 async function applyObject(
   { kube, config }: ApplyContext,
   cluster: RestateCluster,
-  action: Extract<ChildAction, { kind: "applyObject" }>,
+  action: Extract<ClusterAction, { kind: "applyObject" }>,
 ): Promise<ActionResult> {
   const key = keyOf(action.target);
   const manifest = plannedManifest(cluster, config, action);
@@ -98,10 +100,10 @@ async function applyObject(
 function plannedManifest(
   cluster: RestateCluster,
   config: ClusterConfig,
-  action: Extract<ChildAction, { kind: "applyObject" }>,
+  action: Extract<ClusterAction, { kind: "applyObject" }>,
 ): AnyManifest | undefined {
   const key = keyOf(action.target);
-  const view = clusterViewOf({ cluster });
+  const view = clusterViewOf({ cluster }, action.building);
   for (const inPods of IN_PODS) {
     const options = { ownsNamespace: true, installed: FOREIGN_KINDS, inPods };
     const manifest = buildChildren(view, config, options).find(

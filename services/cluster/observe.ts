@@ -22,6 +22,7 @@ import { SECRET_PROVIDER_VOLUME, SECURITY_GROUPS_ANNOTATION } from "./build/clou
 import { STATEFUL_SET_NAME } from "./build/stateful-set.ts";
 import { observeRunningImages } from "./observe-images.ts";
 import { observeCloud, type CloudQuestion, type ObservedCloud } from "./observe-cloud.ts";
+import { formedBy, settingsOf } from "./settings.ts";
 
 /** Name of the pod that is asked to provision the cluster. */
 export const FIRST_POD_NAME = "restate-0";
@@ -37,6 +38,8 @@ export interface ObservedStatefulSet {
   readonly generation: number;
   /** `undefined` until its controller has looked at it. */
   readonly observedGeneration?: number;
+  /** Pods it is to have. */
+  readonly wantedReplicas?: number;
   readonly replicas: number;
   readonly readyReplicas: number;
   readonly updatedReplicas: number;
@@ -140,9 +143,7 @@ async function observeNamespaced(
 ): Promise<Omit<ObservedCluster, "cluster" | "namespace">> {
   const { name } = cluster.metadata;
   const query = { namespace: name, labels: instanceLabels(name) };
-  const waitsForFirstPod =
-    cluster.spec.cluster?.autoProvision === true && cluster.status?.provisioned !== true;
-  const [accounts, policies, configMaps, services, budgets, statefulSet, claims, firstPod, cloud] =
+  const [accounts, policies, configMaps, services, budgets, statefulSet, claims, cloud] =
     await Promise.all([
       kube.listMetadata({ kind: "ServiceAccount", ...query }),
       question.config.manageNetworkPolicies
@@ -154,11 +155,10 @@ async function observeNamespaced(
       // By name: it has to be seen whatever somebody did to its labels, because it may have to be replaced.
       kube.get("StatefulSet", STATEFUL_SET_NAME, name),
       kube.list({ kind: "PersistentVolumeClaim", ...query }),
-      waitsForFirstPod ? kube.get("Pod", FIRST_POD_NAME, name) : undefined,
       observeCloud(kube, cluster, question),
     ]);
   const runningImages = await observeRunningImages(kube, cluster, statefulSet);
-  return {
+  const observed = {
     children: [
       ...observedObjectsOf("ServiceAccount", accounts),
       ...observedObjectsOf("NetworkPolicy", policies),
@@ -171,6 +171,12 @@ async function observeNamespaced(
     cloud,
     claims: claims.map(observedClaimOf).toSorted((a, b) => a.ordinal - b.ordinal),
     ...(runningImages === undefined ? {} : { runningImages }),
+  };
+  const { provisions } = settingsOf(cluster.spec, formedBy({ cluster, ...observed }));
+  if (!provisions || cluster.status?.provisioned === true) return observed;
+  const firstPod = await kube.get("Pod", FIRST_POD_NAME, name);
+  return {
+    ...observed,
     ...(firstPod === undefined ? {} : { firstPod: observedFirstPodOf(firstPod) }),
   };
 }
@@ -183,6 +189,7 @@ function observedStatefulSetOf(live: V1StatefulSet): ObservedStatefulSet {
     ...(status?.observedGeneration === undefined
       ? {}
       : { observedGeneration: status.observedGeneration }),
+    ...(live.spec?.replicas === undefined ? {} : { wantedReplicas: live.spec.replicas }),
     replicas: status?.replicas ?? 0,
     readyReplicas: status?.readyReplicas ?? 0,
     updatedReplicas: status?.updatedReplicas ?? 0,

@@ -12,38 +12,39 @@
 import { RESTATE_CLUSTER } from "../../crds/restate-cluster.ts";
 import { planChildren, type AppliedObjects, type ObservedObject } from "../core/children.ts";
 import { inherited } from "../core/inherit.ts";
-import type { Outcome } from "../core/outcome.ts";
 import type { Plan } from "../core/plan.ts";
 import { disabledStatus, isDisabled } from "../core/reconciliation.ts";
 import type {
   ClusterAction,
+  ClusterBuilding,
   ClusterConfig,
-  ClusterReason,
   ClusterStatus,
   ClusterView,
+  SurveyReport,
 } from "./api.ts";
 import { buildChildren } from "./build/children.ts";
 import { CONFIG_MAP_PREFIX, configMapName } from "./build/config-map.ts";
-import { STATEFUL_SET_NAME, replicasOf } from "./build/stateful-set.ts";
-import { configProblem } from "./config-toml.ts";
+import { configProblem } from "./config-problem.ts";
+import { frozenAtOf } from "./freeze.ts";
 import type { ObservedCluster } from "./observe.ts";
 import { podProblem } from "./pod-problem.ts";
+import { cloudProblem, kindsInPods, planCloud } from "./plan-cloud.ts";
 import { planDeletion } from "./plan-deletion.ts";
+import { endOfSurvey, planSurvey } from "./plan-survey.ts";
 import { versionChangeProblem } from "./plan-version-change.ts";
+import { planClaims, shrinkProblem, withStatefulSetReplaced } from "./plan-volumes.ts";
 import {
-  isStatefulSetLeaving,
-  planClaims,
-  shrinkProblem,
-  withStatefulSetReplaced,
-} from "./plan-volumes.ts";
-import { cloudEvents, cloudProblem, kindsInPods, planCloud, type CloudPlan } from "./plan-cloud.ts";
-import { statusOf, type ReadyClaim } from "./status.ts";
+  notRolledOut,
+  planReadiness,
+  problemSaid,
+  stalled,
+  waiting,
+  type Problem,
+} from "./plan-readiness.ts";
+import { formedBy, settingsOf } from "./settings.ts";
 
-/** A waiting cluster is looked at again after this long if no event does it before (contract, section 2). */
-const WAITING_MS = 60_000;
-const PROVISIONING_MS = 5_000;
-/** How long after its start a node may take to answer, before silence counts as a failure. */
-const START_GRACE_MS = 30_000;
+/** How soon it is looked whether a namespace on its way out is gone. */
+const LEAVING_MS = 5_000;
 
 type ClusterPlan = Plan<ClusterAction, ClusterStatus>;
 
@@ -52,12 +53,19 @@ export interface ClusterQuestion {
   readonly applied: AppliedObjects;
   readonly config: ClusterConfig;
   readonly nowMs: number;
+  /** What the cluster last said about itself. */
+  readonly report?: SurveyReport;
 }
 
 /** The resource as builders see it. */
-export function clusterViewOf({ cluster }: Pick<ObservedCluster, "cluster">): ClusterView {
+export function clusterViewOf(
+  { cluster }: Pick<ObservedCluster, "cluster">,
+  building: ClusterBuilding = {},
+): ClusterView {
   const { metadata, spec } = cluster;
   return {
+    building,
+    settings: settingsOf(spec, building),
     name: metadata.name,
     uid: metadata.uid,
     labels: inherited(metadata.labels),
@@ -80,12 +88,16 @@ export function planCluster(question: ClusterQuestion): ClusterPlan {
     observedAtMs: nowMs,
   };
   if (metadata.deletionTimestamp !== undefined) {
-    return { ...plan, ...planDeletion(cluster, nowMs) };
+    const { actions, ...deletion } = planDeletion(cluster, nowMs);
+    // A survey that was begun by a reconcile that was swept is known to nobody: it is ended by name.
+    const ended = actions.length === 0 ? [] : [endOfSurvey(question)];
+    return { ...plan, ...deletion, actions: [...ended, ...actions] };
   }
   if (isDisabled(cluster)) {
     const status = disabledStatus(cluster.status ?? {});
     const write = status === undefined ? {} : { status };
-    return { ...plan, actions: [], ...write, outcome: { kind: "applied" } };
+    const actions = planSurvey(question, { asks: false });
+    return { ...plan, actions, ...write, outcome: { kind: "applied" } };
   }
   const problem = problemOf(observed, config);
   if (problem !== undefined) {
@@ -98,6 +110,7 @@ export function planCluster(question: ClusterQuestion): ClusterPlan {
     ...cloud.removals,
     ...(cloud.waiting === undefined ? objects : objects.filter(isNotStatefulSet)),
     ...cloud.canaries,
+    ...planSurvey(question, { asks: (observed.statefulSet?.readyReplicas ?? 0) > 0 }),
   ];
   const answer = { ...question, cloud };
   if (cloud.waiting !== undefined) {
@@ -114,11 +127,6 @@ function planFinalizer({ cluster }: ObservedCluster): ClusterAction[] {
     : [{ kind: "addFinalizer", because: "it is not there yet" }];
 }
 
-interface Problem {
-  readonly claim: ReadyClaim;
-  readonly outcome: Outcome;
-}
-
 /** What stands in the way of writing anything at all (P2). */
 function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | undefined {
   const { cluster, namespace } = observed;
@@ -127,7 +135,8 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
   if (invalid !== undefined) return stalled("InvalidName", invalid);
   const cloud = cloudProblem(observed, config);
   if (cloud !== undefined) return stalled(cloud.reason, cloud.message);
-  const unusable = configProblem(cluster.spec) ?? podProblem(clusterViewOf(observed), config);
+  const unusable =
+    configProblem(cluster.spec, formedBy(observed)) ?? podProblem(clusterViewOf(observed), config);
   if (unusable !== undefined) return stalled("InvalidRestateConfig", unusable);
   const shrinking = shrinkProblem(observed);
   if (shrinking !== undefined) return stalled("StorageCannotShrink", shrinking);
@@ -137,14 +146,14 @@ function problemOf(observed: ObservedCluster, config: ClusterConfig): Problem | 
     return waiting({
       reason: "NamespaceTerminating",
       message: `namespace ${name} is being deleted; it is created again when it is gone`,
-      requeueAfterMs: PROVISIONING_MS,
+      requeueAfterMs: LEAVING_MS,
     });
   }
   if (namespace?.ofPredecessor === true) {
     return waiting({
       reason: "NamespaceTerminating",
       message: `namespace ${name} belongs to a deleted RestateCluster of this name and goes with it; it is created again when it is gone`,
-      requeueAfterMs: PROVISIONING_MS,
+      requeueAfterMs: LEAVING_MS,
     });
   }
   return undefined;
@@ -162,13 +171,22 @@ function invalidName(name: string, { operatorNamespace }: ClusterConfig): string
     : undefined;
 }
 
-function planObjects({ observed, applied, config }: ClusterQuestion): ClusterAction[] {
-  const view = clusterViewOf(observed);
+/** What the children are built from beside the resource (settings.ts, freeze.ts). */
+function buildingOf({ observed, report }: ClusterQuestion): ClusterBuilding {
+  const frozenAt = frozenAtOf(observed, report);
+  return { ...formedBy(observed), ...(frozenAt === undefined ? {} : { frozenAt }) };
+}
+
+function planObjects(question: ClusterQuestion): ClusterAction[] {
+  const { observed, applied, config } = question;
+  const building = buildingOf(question);
+  const view = clusterViewOf(observed, building);
   const children: ObservedObject[] = [
     ...(observed.namespace === undefined ? [] : [observed.namespace.object]),
     ...observed.children,
     ...(observed.cloud?.objects ?? []),
   ];
+  const special = Object.keys(building).length > 0;
   const actions = planChildren({
     desired: buildChildren(view, config, {
       ownsNamespace: ownsNamespace(observed),
@@ -187,7 +205,9 @@ function planObjects({ observed, applied, config }: ClusterQuestion): ClusterAct
   const kept = actions.filter(
     ({ kind, target }) => !rolls || kind === "applyObject" || target.kind !== "ConfigMap",
   );
-  return withStatefulSetReplaced(kept, observed);
+  return withStatefulSetReplaced(kept, observed).map((action) =>
+    special && action.kind === "applyObject" ? { ...action, building } : action,
+  );
 }
 
 function isObsolete(
@@ -207,174 +227,4 @@ function isObsolete(
     default:
       return false;
   }
-}
-
-function planReadiness(
-  question: Answer,
-  actions: ClusterAction[],
-): Said & Pick<ClusterPlan, "actions"> {
-  const { observed, nowMs } = question;
-  const provisioning = planProvisioning(observed, nowMs);
-  if (provisioning?.action !== undefined) {
-    const { claim, outcome, action } = provisioning;
-    return {
-      actions: [...actions, action],
-      ...said({ ...question, provisioned: true }, claim, outcome),
-    };
-  }
-  const missing = provisioning ?? notReady(observed, actions);
-  if (missing !== undefined) return { actions, ...problemSaid(question, missing) };
-  const message = "Restate Cluster reconciled successfully";
-  return {
-    actions,
-    ...said(question, { status: "True", reason: "Reconciled", message }, { kind: "applied" }),
-  };
-}
-
-/** What provisioning the cluster waits for, or the action that does it (P4). */
-function planProvisioning(
-  { cluster, firstPod }: ObservedCluster,
-  nowMs: number,
-): (Problem & { readonly action?: ClusterAction }) | undefined {
-  if (cluster.spec.cluster?.autoProvision !== true || cluster.status?.provisioned === true) {
-    return undefined;
-  }
-  if (firstPod?.running !== true) {
-    return waiting({
-      reason: "ProvisioningPodNotRunning",
-      message: "the cluster is provisioned as soon as pod restate-0 runs",
-      requeueAfterMs: PROVISIONING_MS,
-    });
-  }
-  const startedAtMs = firstPod.startedAtMs ?? nowMs;
-  return {
-    ...waiting({
-      reason: "Provisioned",
-      message: "the cluster was provisioned; its pods are not all ready yet",
-      requeueAfterMs: PROVISIONING_MS,
-    }),
-    action: {
-      kind: "provisionCluster",
-      justStarted: nowMs - startedAtMs < START_GRACE_MS,
-      because: "pod restate-0 runs and the cluster has not been provisioned",
-    },
-  };
-}
-
-/** What is missing for Ready, the first thing first (P6). */
-function notReady(
-  observed: ObservedCluster,
-  actions: readonly ClusterAction[],
-): Problem | undefined {
-  const changes = actions.some(
-    (action) =>
-      action.kind === "applyObject" &&
-      action.target.kind === "StatefulSet" &&
-      action.because === "what is asked for changed",
-  );
-  if (changes) {
-    return waiting({
-      reason: "StatefulSetScaling",
-      message: `StatefulSet ${STATEFUL_SET_NAME} is being changed to what is asked for`,
-      requeueAfterMs: WAITING_MS,
-    });
-  }
-  const rollout = notRolledOut(observed);
-  if (rollout !== undefined) return rollout;
-  // Claims of pods that are no longer asked for stay behind, and nobody binds them.
-  const replicas = replicasOf(clusterViewOf(observed));
-  const unbound = observed.claims.find(
-    ({ ordinal, phase }) => ordinal < replicas && phase !== "Bound",
-  );
-  if (unbound !== undefined) {
-    return waiting({
-      reason: "PersistentVolumeClaimNotBound",
-      message: `PersistentVolumeClaim ${unbound.name} is ${unbound.phase}, not Bound`,
-      requeueAfterMs: WAITING_MS,
-    });
-  }
-  return undefined;
-}
-
-function notRolledOut(observed: ObservedCluster): Problem | undefined {
-  const { statefulSet } = observed;
-  const replicas = replicasOf(clusterViewOf(observed));
-  if (isStatefulSetLeaving(observed)) {
-    return waiting({
-      reason: "StatefulSetScaling",
-      message: `StatefulSet ${STATEFUL_SET_NAME} is being removed; it is made again when it is gone, and its pods run on`,
-      requeueAfterMs: PROVISIONING_MS,
-    });
-  }
-  if (statefulSet?.observedGeneration === undefined) {
-    return pods("StatefulSetNoStatus", `StatefulSet ${STATEFUL_SET_NAME} has no status yet`);
-  }
-  if (
-    statefulSet.observedGeneration < statefulSet.generation ||
-    statefulSet.replicas !== replicas
-  ) {
-    return pods(
-      "StatefulSetScaling",
-      `StatefulSet ${STATEFUL_SET_NAME} is being scaled to ${replicas}`,
-    );
-  }
-  if (statefulSet.updatedReplicas < replicas) {
-    return pods(
-      "StatefulSetPodNotReady",
-      `${statefulSet.updatedReplicas} of ${replicas} pods have been updated`,
-    );
-  }
-  if (statefulSet.readyReplicas < replicas) {
-    return pods("StatefulSetPodNotReady", `pods are not all ready (${replicas} are asked for)`);
-  }
-  return undefined;
-}
-
-function pods(reason: ClusterReason, message: string): Problem {
-  return waiting({ reason, message, requeueAfterMs: WAITING_MS });
-}
-
-function waiting(
-  outcome: Omit<Extract<Outcome<ClusterReason>, { kind: "waiting" }>, "kind">,
-): Problem {
-  const { reason, message } = outcome;
-  return {
-    claim: { status: "False", reason, message },
-    outcome: { kind: "waiting", ...outcome },
-  };
-}
-
-function stalled(reason: ClusterReason, message: string): Problem {
-  return {
-    claim: { status: "False", reason, message },
-    outcome: { kind: "stalled", reason, message },
-  };
-}
-
-/** What is being answered, and what was decided about the cluster's cloud so far. */
-type Answer = ClusterQuestion & { readonly provisioned?: true; readonly cloud?: CloudPlan };
-
-type Said = Pick<ClusterPlan, "status" | "events" | "outcome" | "lookAgainMs">;
-
-function problemSaid(answer: Answer, { claim, outcome }: Problem): Said {
-  return said(answer, claim, outcome);
-}
-
-function said(answer: Answer, claim: ReadyClaim, outcome: Outcome): Said {
-  const { observed, nowMs, provisioned, cloud } = answer;
-  const ignored = cloud?.ignored ?? [];
-  const message = [claim.message, ...ignored.map((each) => each.message)].join("; ");
-  const status = statusOf(
-    observed.cluster,
-    { ...claim, message },
-    { nowMs, ...(provisioned === undefined ? {} : { provisioned }) },
-  );
-  const ready = observed.cluster.status?.conditions?.find(({ type }) => type === "Ready");
-  const events = cloud === undefined ? [] : cloudEvents(ready?.message ?? "", cloud);
-  return {
-    ...(status === undefined ? {} : { status }),
-    ...(events.length === 0 ? {} : { events }),
-    outcome,
-    ...(ignored.length === 0 ? {} : { lookAgainMs: WAITING_MS }),
-  };
 }

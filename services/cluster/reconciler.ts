@@ -9,19 +9,21 @@ import { emitEvent } from "../kube/events.ts";
 import { refTo } from "../kube/kinds.ts";
 import { PlannedResource } from "../kube/planned-resource.ts";
 import type { Attempt, ResourceKind } from "../reconciler/resource-kind.ts";
-import type { ClusterAction, ClusterReason, ClusterStatus } from "./api.ts";
+import type { ClusterAction, ClusterReason, ClusterStatus, SurveyReport } from "./api.ts";
 import { applyAction, type ApplyContext } from "./apply.ts";
 import { observeCluster, readCluster } from "./observe.ts";
 import { planCluster } from "./plan.ts";
 import { statusOf } from "./status.ts";
+import { SURVEYS } from "./survey.ts";
 
 /** RestateCluster as the reconciler takes it. */
 export function clusterKind(
   context: ApplyContext,
-): ResourceKind<ClusterAction, ClusterStatus, ClusterReason> {
+): ResourceKind<ClusterAction, ClusterStatus, ClusterReason, SurveyReport> {
   return {
     service: "ClusterReconciler",
     kind: "RestateCluster",
+    assistants: SURVEYS,
     attempt: (key) => clusterAttempt(context, key),
     stepOf,
     reasonOfFailure,
@@ -46,6 +48,8 @@ function stepOf(action: ClusterAction): string {
       return `create Job ${action.canary}`;
     case "provisionCluster":
       return "provision cluster";
+    case "survey":
+      return "order survey";
     default:
       return assertNever(action);
   }
@@ -58,12 +62,12 @@ function reasonOfFailure(action: ClusterAction | undefined): ClusterReason {
 function clusterAttempt(
   context: ApplyContext,
   name: string,
-): Attempt<ClusterAction, ClusterStatus, ClusterReason> {
+): Attempt<ClusterAction, ClusterStatus, ClusterReason, SurveyReport> {
   const { kube, config } = context;
   const ref = refTo("RestateCluster", name);
   const planned = new PlannedResource<RestateCluster>(() => readCluster(kube, name));
   return {
-    async plan(remembered) {
+    async plan(remembered, [report]) {
       const observed = await observeCluster(kube, name, { config, remembered });
       const nowMs = Date.now();
       if (observed === undefined) {
@@ -72,7 +76,8 @@ function clusterAttempt(
       planned.remember(observed.cluster);
       const { uid } = observed.cluster.metadata;
       const applied = remembered.uid === uid ? remembered.applied : {};
-      return planCluster({ observed, applied, config, nowMs });
+      const surveyed = report?.uid === uid ? { report } : {};
+      return planCluster({ observed, applied, config, nowMs, ...surveyed });
     },
     async apply(action, identity) {
       const cluster = await planned.current(identity);
@@ -98,7 +103,7 @@ function clusterAttempt(
         reason,
         message,
       } as const;
-      const status = statusOf(cluster, claim, { nowMs: Date.now() });
+      const status = statusOf(cluster, claim, { nowMs: Date.now(), goesOn: true });
       if (status === undefined) return;
       const { uid } = cluster.metadata;
       await kube.patch(ref, { subresource: "status", body: { metadata: { uid }, status } });

@@ -33,6 +33,7 @@ const NEVER_INHERITED = new Set([
   "restate.dev/canary-identity",
   "restate.dev/canary-template",
   "restate.dev/canary-attempt",
+  "restate.dev/formed-with-replication",
 ]);
 const APPLY_SET_PREFIX = "applyset.kubernetes.io/";
 

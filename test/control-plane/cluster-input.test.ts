@@ -109,8 +109,16 @@ describe("refused, with the field and what to do", () => {
   const BAD: readonly { what: string; spec: ClusterSpec; message: RegExp }[] = [
     {
       what: "autoProvision, and Restate would provision itself too",
-      spec: { ...MINIMAL, ...auto },
+      spec: { ...MINIMAL, ...auto, config: "auto-provision = true\n" },
       message: /spec\.config: .*set `auto-provision = false`/,
+    },
+    {
+      what: "the base directory is not on the volume",
+      spec: {
+        ...MINIMAL,
+        compute: { ...MINIMAL.compute, env: [{ name: "RESTATE_BASE_DIR", value: "/tmp/data" }] },
+      },
+      message: /spec\.compute\.env: the variable RESTATE_BASE_DIR must be \/restate-data/,
     },
     {
       what: "autoProvision, and the configuration is not TOML",

@@ -141,6 +141,7 @@ test(
     // O6, O12: nothing paused, no journal mismatch, nothing left of what is gone
     expect(await operator.unfinished()).toMatchObject([
       { key: "bystander", handler: "resync", status: "scheduled" },
+      { service: "ClusterSurvey", key: "bystander", handler: "poll", status: "scheduled" },
     ]);
     for (const { name } of lives) {
       await operator.untilForgotten(name);

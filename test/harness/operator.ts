@@ -37,6 +37,7 @@ export const SERVICES = [
   "ClusterReconciler",
   "DeploymentReconciler",
   "CloudEnvironmentReconciler",
+  "ClusterSurvey",
   "VersionDrain",
   "InvocationUsage",
 ] as const;

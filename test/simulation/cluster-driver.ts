@@ -4,7 +4,7 @@
  * the world moves on while a plan waits in the journal. Plan, apply and words are the real ones.
  */
 import { clusterKind } from "../../services/cluster/reconciler.ts";
-import type { ClusterAction, ClusterConfig } from "../../services/cluster/api.ts";
+import type { ClusterAction, ClusterConfig, SurveyReport } from "../../services/cluster/api.ts";
 import { keyOf, type AppliedObjects } from "../../services/core/children.ts";
 import { PLAN_MAX_BYTES } from "../../services/core/plan.ts";
 import { KubeError } from "../../services/kube/errors.ts";
@@ -31,6 +31,8 @@ class GivenUp extends Error {
 export class Driver {
   uid: string | undefined;
   applied: AppliedObjects = {};
+  /** What the survey says: it is told, and never reads anything. */
+  report: SurveyReport | undefined;
   readonly violations: string[] = [];
   readonly #world: World;
   /** Called before every step; may change the world or throw `GivenUp` by `giveUp`. */
@@ -54,6 +56,7 @@ export class Driver {
   loseMemory(): void {
     this.uid = undefined;
     this.applied = {};
+    this.report = undefined;
   }
 
   /** The next step runs in a process that has read nothing yet. */
@@ -71,7 +74,10 @@ export class Driver {
     let action: ClusterAction | undefined;
     try {
       const plan = await this.#step(() =>
-        this.#attempt.plan({ uid: this.uid, applied: this.applied }, []),
+        this.#attempt.plan(
+          { uid: this.uid, applied: this.applied },
+          this.report === undefined ? [] : [this.report],
+        ),
       );
       this.#judge(plan);
       if (plan.for !== undefined && plan.for.uid !== this.uid) {
@@ -98,6 +104,10 @@ export class Driver {
   ): Promise<void> {
     for (const action of plan.actions) {
       doing(action);
+      if (action.kind === "survey") {
+        this.report = { ...action.order, silent: false };
+        continue;
+      }
       const result = await this.#step(() =>
         action.kind === "provisionCluster"
           ? this.#provision(action, planned)
@@ -200,6 +210,7 @@ export class Driver {
         case "changeClaim":
         case "addFinalizer":
         case "createCanary":
+        case "survey":
           break;
       }
     }

@@ -29,6 +29,8 @@ const SEEDS = 5_000;
 const PARTS = 10;
 const EVENTS_MAX = 12;
 /** Reconciles and rounds of Kubernetes' controllers that must be enough once nothing goes wrong any more. */
+/** What marks a cluster that the operator forms, and so provisions. */
+const FORMED = "restate.dev/formed-with-replication";
 const ROUNDS_MAX = 40;
 
 type Spec = Record<string, unknown>;
@@ -245,6 +247,8 @@ class Simulation {
     // A cluster whose volumes are taken away after it was provisioned is beyond repair, by contract (P4).
     const { spec, status } = this.world.cluster ?? {};
     if (spec?.["cluster"] !== undefined || status?.["provisioned"] === true) return;
+    const isFormed = ([, { metadata }]: [string, Live]) => FORMED in (metadata.annotations ?? {});
+    if (this.#children().some(isFormed)) return;
     this.world.deleteObject(NAMESPACE_KEY);
   }
 
@@ -309,7 +313,10 @@ class Simulation {
     const [ready] = parsed.status?.conditions ?? [];
     const namespace = objects.get(NAMESPACE_KEY)!;
     const ownsNamespace = controllerOf(namespace) === cluster.metadata.uid;
-    const manifests = manifestsOf(parsed, { ownsNamespace, config: this.config });
+    const marked = objects.get(`Service/${NAME}/restate-cluster`)?.metadata.annotations;
+    const formed = Number(marked?.["restate.dev/formed-with-replication"] ?? 0);
+    const building = formed === 0 ? {} : { formed };
+    const manifests = manifestsOf(parsed, { ownsNamespace, config: this.config, building });
     const wanted = new Set(manifests.map((manifest) => keyFor(refOf(manifest))));
     return [
       ...(ready?.status === "True" ? [] : [`Ready is ${ready?.status} ${ready?.reason}`]),

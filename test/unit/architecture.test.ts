@@ -149,7 +149,7 @@ const PACKAGES: readonly {
   {
     name: "@restatedev/restate-sdk",
     values:
-      /^services\/(?:main\.ts|reconciler\/|[^/]+\/(?:drain|usage)[^/]*\.ts)|^bootstrap\/images\/example\/|^test\//,
+      /^services\/(?:main\.ts|reconciler\/|[^/]+\/(?:drain|survey|usage)[^/]*\.ts)|^bootstrap\/images\/example\/|^test\//,
     types: /^services\/telemetry\/sdk-logger\.ts$/,
   },
   {

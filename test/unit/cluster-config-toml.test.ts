@@ -1,7 +1,7 @@
 /** With autoProvision Restate's own provisioning must be off: rows of a configuration and what is said about it. */
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
-import { configProblem } from "../../services/cluster/config-toml.ts";
+import { configProblem } from "../../services/cluster/config-problem.ts";
 import { aCluster } from "./cluster-samples.ts";
 
 const SET_IT =
@@ -27,7 +27,7 @@ function problemOf({ config, variable, autoProvision = true }: Omit<Row, "name" 
     compute:
       variable === undefined ? {} : { env: [{ name: "RESTATE_AUTO_PROVISION", ...variable }] },
   });
-  return configProblem(spec);
+  return configProblem(spec, {});
 }
 
 test.each<Row>([

@@ -43,6 +43,11 @@ const storage = (over: object) => ({
 });
 const LARGER = storage({ storageRequestBytes: 4 * GIB });
 const CLASSED = storage({ volumeAttributesClassName: "fast" });
+/** One node becomes several: their settings are generated (settings.ts). */
+const FORM = [
+  "applyObject NetworkPolicy allow-metrics-access",
+  "applyObject Service restate-cluster",
+];
 const REPLACE = ["orphanStatefulSet StatefulSet restate", "applyObject StatefulSet restate"];
 
 const leaving = (question: ClusterQuestion): ClusterQuestion => ({
@@ -115,14 +120,14 @@ describe("S: volumes", () => {
     {
       name: "S2: anything else but storage replaces nothing",
       question: edited({ compute: { replicas: 3, image: "restatedev/restate:1.7.13" } }),
-      expected: [apply],
+      expected: [...FORM, apply],
     },
     {
       name: "S2: grown while pods are not ready, and more nodes asked for",
       question: {
         ...withStatefulSet({ readyReplicas: 0 }, { ...LARGER, compute: { replicas: 3 } }),
       },
-      expected: [...REPLACE, grow(0)],
+      expected: [...FORM, ...REPLACE, "survey", grow(0)],
     },
     {
       name: "S2: not known any more, and the template is another",
@@ -217,9 +222,9 @@ describe("S: volumes", () => {
     const plan = planCluster(edited(storage({ storageRequestBytes: GIB })));
     expect(plan).toMatchObject({
       actions: [],
-      status: { conditions: [{ type: "Ready", status: "False", reason: "StorageCannotShrink" }] },
       outcome: { kind: "stalled", reason: "StorageCannotShrink", message },
     });
+    expect(plan.status?.conditions?.[0]).toMatchObject({ status: "False", message });
   });
 });
 
@@ -373,17 +378,14 @@ describe("G1: what runs", () => {
 describe("a protected deletion", () => {
   const message =
     "the deletion is held by the annotation restate.dev/deletion-protection: enabled; the cluster runs on as it is, and goes as soon as the annotation does";
+  const why = { reason: "DeletionProtected", message, lastTransitionTime: NOW };
   const held = {
     observedGeneration: 1,
     reconciliation: "Reconciling" as const,
     conditions: [
-      {
-        type: "Ready",
-        status: "False",
-        reason: "DeletionProtected",
-        message,
-        lastTransitionTime: NOW,
-      },
+      { type: "Ready", status: "False", ...why },
+      { type: "Progressing", status: "False", ...why },
+      { type: "Stalled", status: "True", ...why },
     ],
   };
   const plan = { for: { uid: "uid-c", generation: 1 }, actions: [], observedAtMs: NOW_MS };
@@ -391,7 +393,7 @@ describe("a protected deletion", () => {
 
   test("is held, also where everything else is disabled, and said in condition and event", () => {
     const events = [{ type: "Warning", reason: "DeletionProtected", message }];
-    expect(deleting("enabled")).toEqual({ ...plan, status: held, events, outcome });
+    expect(deleting("enabled", { status: {} })).toEqual({ ...plan, status: held, events, outcome });
   });
 
   test("said already: nothing more", () => {
@@ -400,7 +402,7 @@ describe("a protected deletion", () => {
 
   test.each(["disabled", "true", ""])("is none with the value %j", (value) => {
     expect(deleting(value, { status: RECONCILED })).toMatchObject({
-      actions: [{ kind: "removeFinalizer" }],
+      actions: [{ kind: "survey" }, { kind: "removeFinalizer" }],
       outcome: { kind: "gone" },
     });
   });

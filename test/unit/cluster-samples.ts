@@ -9,7 +9,7 @@ import {
 } from "../../services/core/children.ts";
 import { digestOf } from "../../services/core/digest.ts";
 import type { AnyManifest } from "../../services/core/manifest.ts";
-import type { ClusterConfig } from "../../services/cluster/api.ts";
+import type { ClusterBuilding, ClusterConfig, SurveyReport } from "../../services/cluster/api.ts";
 import { buildChildren } from "../../services/cluster/build/children.ts";
 import type { ObservedClaim, ObservedCluster } from "../../services/cluster/observe.ts";
 import { clusterViewOf, type ClusterQuestion } from "../../services/cluster/plan.ts";
@@ -30,19 +30,33 @@ export const CONFIG: ClusterConfig = {
   allowHostAccess: false,
 };
 
-/** Status of a cluster that is as it should be. */
-export const RECONCILED = {
-  observedGeneration: 1,
-  reconciliation: "Reconciling" as const,
-  conditions: [
-    {
-      type: "Ready",
-      status: "True",
-      reason: "Reconciled",
-      message: "Restate Cluster reconciled successfully",
-      lastTransitionTime: BEFORE,
-    },
-  ],
+/** Status of a cluster of so many nodes that is as it should be. */
+export function reconciledOf(replicas: number) {
+  const done = { reason: "Reconciled", message: "Restate Cluster reconciled successfully" };
+  const ready = { status: "True", reason: "PodsReady", message: "pods are ready" };
+  const none = { status: "False", reason: "NoPodReady", message: "no pod is ready" };
+  const lastTransitionTime = BEFORE;
+  return {
+    observedGeneration: 1,
+    reconciliation: "Reconciling" as const,
+    conditions: [
+      { type: "Ready", status: "True", ...done, lastTransitionTime },
+      { type: "Progressing", status: "False", ...done, lastTransitionTime },
+      { type: "Stalled", status: "False", reason: "NotStalled", message: "", lastTransitionTime },
+      { type: "Available", ...(replicas === 0 ? none : ready), lastTransitionTime },
+    ],
+    replicas,
+    readyReplicas: replicas,
+  };
+}
+export const RECONCILED = reconciledOf(1);
+
+/** What a survey says that has not read anything. */
+export const UNREAD_REPORT: SurveyReport = {
+  uid: "uid-c",
+  host: "restate.c.svc.cluster.local",
+  asks: true,
+  silent: false,
 };
 
 interface ClusterSample {
@@ -72,16 +86,20 @@ export function aCluster(sample: ClusterSample = {}): RestateCluster {
       storage: { storageRequestBytes: 2_147_483_648 },
       ...sample.spec,
     },
-    status: "status" in sample ? sample.status : RECONCILED,
+    status: "status" in sample ? sample.status : reconciledOf(sample.compute?.replicas ?? 1),
   });
 }
 
 /** The manifests of a cluster's children. */
 export function manifestsOf(
   cluster: RestateCluster,
-  options: { readonly ownsNamespace?: boolean; readonly config?: ClusterConfig } = {},
+  options: {
+    readonly ownsNamespace?: boolean;
+    readonly config?: ClusterConfig;
+    readonly building?: ClusterBuilding;
+  } = {},
 ): AnyManifest[] {
-  return buildChildren(clusterViewOf({ cluster }), options.config ?? CONFIG, {
+  return buildChildren(clusterViewOf({ cluster }, options.building), options.config ?? CONFIG, {
     ownsNamespace: options.ownsNamespace ?? true,
   });
 }
@@ -162,5 +180,6 @@ export function settledQuestion(
     applied: over.applied ?? appliedOf(manifests),
     config: over.config ?? CONFIG,
     nowMs: NOW_MS,
+    report: UNREAD_REPORT,
   };
 }

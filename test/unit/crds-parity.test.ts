@@ -160,10 +160,12 @@ const EXPECTED: Readonly<Record<string, Comparison>> = {
     more: [
       // a newer Kubernetes than the one the schemas in use were made from
       ".spec.compute.extraVolumes[].projected.sources[].podCertificate.userAnnotations",
+      ".status.nodes",
       ".status.observedGeneration",
       ".status.readyReplicas",
       ".status.reconciliation",
       ".status.replicas",
+      ".status.version",
     ],
   },
   restatedeployments: {

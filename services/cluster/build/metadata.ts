@@ -6,6 +6,9 @@ import { RESTATE_CLUSTER } from "../../../crds/restate-cluster.ts";
 import type { OwnerReference } from "../../core/manifest.ts";
 import type { ClusterView } from "../api.ts";
 
+/** On the headless Service and the StatefulSet of a cluster with generated settings: the replication it was formed with. */
+export const FORMED_ANNOTATION = "restate.dev/formed-with-replication";
+
 /** Selects everything of one cluster. These are in immutable volume claim templates and can never change. */
 export function instanceLabels(clusterName: string): Record<string, string> {
   return { "app.kubernetes.io/name": "restate", "app.kubernetes.io/instance": clusterName };
@@ -19,6 +22,11 @@ export function ownerOf(cluster: ClusterView): OwnerReference {
     uid: cluster.uid,
     controller: true,
   };
+}
+
+/** The annotation by which a cluster that is formed of generated settings stays so (settings.ts, F4). */
+export function formedAnnotation({ building }: ClusterView): Readonly<Record<string, string>> {
+  return building.formed === undefined ? {} : { [FORMED_ANNOTATION]: String(building.formed) };
 }
 
 /** Metadata of a child: the resource's labels and annotations below the child's own. */

@@ -24,7 +24,7 @@ export function buildNetworkPolicies(
   if (!config.manageNetworkPolicies || security?.disableNetworkPolicies === true) return [];
   const peers = security?.networkPeers;
   const toAdmin = security?.allowOperatorAccessToAdmin ?? true;
-  const provisions = cluster.spec.cluster?.autoProvision === true;
+  const { provisions } = cluster.settings;
   return [
     policy(cluster, "deny-all", { policyTypes: ["Egress", "Ingress"] }),
     egress(cluster, "allow-egress-to-dns", [dnsRule()]),

@@ -1,4 +1,4 @@
-/** At most one node of a cluster is evicted at a time, whatever its size. */
+/** At most one node of a cluster is evicted at a time, whatever its size; none while a node has lost its data. */
 import type { V1PodDisruptionBudget } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { ClusterView } from "../api.ts";
@@ -9,6 +9,9 @@ export function buildPodDisruptionBudget(cluster: ClusterView): Manifest<V1PodDi
     apiVersion: "policy/v1",
     kind: "PodDisruptionBudget",
     metadata: childMetadata(cluster, { name: "restate" }),
-    spec: { maxUnavailable: 1, selector: { matchLabels: instanceLabels(cluster.name) } },
+    spec: {
+      maxUnavailable: cluster.building.frozenAt === undefined ? 1 : 0,
+      selector: { matchLabels: instanceLabels(cluster.name) },
+    },
   };
 }

@@ -5,7 +5,9 @@
 import type { V1Service } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { ClusterView } from "../api.ts";
-import { childMetadata, instanceLabels } from "./metadata.ts";
+import { childMetadata, formedAnnotation, instanceLabels } from "./metadata.ts";
+
+export const HEADLESS_SERVICE_NAME = "restate-cluster";
 
 const APP_PROTOCOL = "kubernetes.io/h2c";
 
@@ -32,7 +34,10 @@ export function buildHeadlessService(cluster: ClusterView): Manifest<V1Service> 
   return {
     apiVersion: "v1",
     kind: "Service",
-    metadata: childMetadata(cluster, { name: "restate-cluster" }),
+    metadata: childMetadata(cluster, {
+      name: HEADLESS_SERVICE_NAME,
+      annotations: formedAnnotation(cluster),
+    }),
     spec: {
       clusterIP: "None",
       publishNotReadyAddresses: true,

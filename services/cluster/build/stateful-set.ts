@@ -12,11 +12,13 @@ import type {
 import type { Manifest } from "../../core/manifest.ts";
 import type { ClusterConfig, ClusterView, ForeignKind } from "../api.ts";
 import { configMapName } from "./config-map.ts";
-import { childMetadata, instanceLabels } from "./metadata.ts";
+import { childMetadata, formedAnnotation, instanceLabels } from "./metadata.ts";
 import { buildPodParts, type PodPart } from "./pod-parts.ts";
 
 export const STATEFUL_SET_NAME = "restate";
 const TERMINATION_GRACE_SECONDS = 60;
+/** A rolling update that begins at this ordinal replaces no pod. */
+const NO_ORDINAL = 2_147_483_647;
 
 /** `inPods`: the kinds of other projects that pods may rely on; what needs another one is left out. */
 export function buildStatefulSet(
@@ -27,9 +29,16 @@ export function buildStatefulSet(
   return {
     apiVersion: "apps/v1",
     kind: "StatefulSet",
-    metadata: childMetadata(cluster, { name: STATEFUL_SET_NAME }),
+    metadata: childMetadata(cluster, {
+      name: STATEFUL_SET_NAME,
+      annotations: formedAnnotation(cluster),
+    }),
     spec: {
-      replicas: replicasOf(cluster),
+      replicas: Math.max(replicasOf(cluster), cluster.building.frozenAt ?? 0),
+      updateStrategy:
+        cluster.building.frozenAt === undefined
+          ? undefined
+          : { type: "RollingUpdate", rollingUpdate: { partition: NO_ORDINAL } },
       podManagementPolicy: "Parallel",
       serviceName: "restate-cluster",
       selector: { matchLabels: instanceLabels(cluster.name) },
@@ -40,7 +49,7 @@ export function buildStatefulSet(
 }
 
 /** Nodes asked for. */
-export function replicasOf(cluster: ClusterView): number {
+export function replicasOf(cluster: Pick<ClusterView, "spec">): number {
   return cluster.spec.compute.replicas ?? 1;
 }
 
@@ -143,6 +152,7 @@ function buildEnv(cluster: ClusterView): Manifest<V1EnvVar>[] {
     { name: "RESTATE_CONFIG", value: "/config/config.toml" },
     { name: "RESTATE_ADVERTISED_ADDRESS", value: "http://$(POD_NAME).restate-cluster:5122" },
     { name: "RESTATE_NODE_NAME", value: "$(POD_NAME)" },
+    ...cluster.settings.env,
   ];
   return [...defaults.filter(({ name }) => name === undefined || !ownNames.has(name)), ...own];
 }
