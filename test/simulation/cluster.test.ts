@@ -247,8 +247,7 @@ class Simulation {
     // A cluster whose volumes are taken away after it was provisioned is beyond repair, by contract (P4).
     const { spec, status } = this.world.cluster ?? {};
     if (spec?.["cluster"] !== undefined || status?.["provisioned"] === true) return;
-    const isFormed = ([, { metadata }]: [string, Live]) => FORMED in (metadata.annotations ?? {});
-    if (this.#children().some(isFormed)) return;
+    if (this.#children().some(([, { metadata }]) => FORMED in (metadata.annotations ?? {}))) return;
     this.world.deleteObject(NAMESPACE_KEY);
   }
 
