@@ -36,8 +36,8 @@ export default defineConfig({
       // One layer after the other: tests with clusters need the machine for themselves.
       project("unit", { order: 0, timeoutMs: 20_000 }),
       project("simulation", { order: 1, timeoutMs: 600_000 }),
-      // Two at a time, each with a control plane of its own: most of the time they wait for pods and counts.
-      project("control-plane", { order: 2, timeoutMs: 300_000, clusters: 2 }),
+      // Three at a time, each with a control plane of its own: most of the time they wait for pods and counts.
+      project("control-plane", { order: 2, timeoutMs: 300_000, clusters: 3 }),
       project("node", { order: 3, timeoutMs: 900_000, clusters: 1 }),
     ],
   },
