@@ -158,11 +158,16 @@ describe("refused, with the field and what to do", () => {
     expect(condition.status).toBe("Unknown");
     expect(condition.message).toMatch(/apply StatefulSet restate was refused \(422 Invalid\)/);
     expect(condition.message).toMatch(/spec\.template\.(metadata\.)?labels/);
-    const failed = await operator.admin.query<{ failure: string }>(
-      `SELECT completion_failure AS failure FROM sys_invocation
-       WHERE target_service_key = '${name}' AND completion_result = 'failure'`,
-    );
-    expect(failed[0]?.failure).toContain("apply StatefulSet restate was refused");
+    // The condition is written in the last step of the invocation that fails.
+    await until("the invocation has failed with the same words", async () => {
+      const failed = await operator.admin.query<{ failure: string }>(
+        `SELECT completion_failure AS failure FROM sys_invocation
+         WHERE target_service_key = '${name}' AND completion_result = 'failure'`,
+      );
+      return failed.some(({ failure }) =>
+        failure.includes("apply StatefulSet restate was refused"),
+      );
+    });
 
     await applyCluster(objects, name);
     await untilReady(objects, name);

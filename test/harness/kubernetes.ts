@@ -65,7 +65,9 @@ async function clear(cluster: ClusterAccess): Promise<void> {
     "--output=jsonpath={.items[*].metadata.name}",
   ]);
   const left = namespaces.split(" ").filter((name) => !OWN_NAMESPACES.test(name));
-  if (left.length > 0) await kubectl(cluster, ["delete", "namespaces", ...left, "--timeout=120s"]);
+  if (left.length === 0) return;
+  // Some are on their way out already, and may be gone before they are asked for.
+  await kubectl(cluster, ["delete", "namespaces", ...left, "--ignore-not-found", "--timeout=120s"]);
 }
 
 async function clearKind(cluster: ClusterAccess, kind: string): Promise<void> {

@@ -92,7 +92,7 @@ export const GOLDEN_SPECS: Readonly<Record<string, GoldenSpec>> = {
   "storage.storageRequestBytes": { storage: { storageRequestBytes: 1e15 } },
   "compute.replicas": compute({ replicas: 3 }),
   "compute.replicas: none": compute({ replicas: 0 }),
-  "compute.image": compute({ image: "registry.example.org/restate@sha256:0123" }),
+  "compute.image": compute({ image: "images.example.org/restate@sha256:0123" }),
   "compute.imagePullPolicy": compute({ imagePullPolicy: "Always" }),
   "compute.imagePullSecrets": compute({ imagePullSecrets: [{ name: "a" }, { name: "b" }] }),
   "compute.command": compute({ command: ["sh", "-c", "exec restate-server $0"] }),
