@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseAllDocuments, stringify } from "yaml";
 import type { ClusterAccess } from "../../bootstrap/kubernetes/cluster.ts";
+import { configMapName } from "../../services/cluster/build/config-map.ts";
 import {
   MINIMAL,
   applyCluster,
@@ -109,6 +110,9 @@ describe("golden specifications", () => {
 
 describe("a cluster that the operator before this one made", () => {
   const name = "c01-minimal";
+  /** Where the metadata is: who has several nodes has said so, because nobody said it for them. */
+  const CONFIG = '[metadata-client]\naddresses = ["http://restate-0.restate-cluster:5122"]\n';
+  const SPEC: ClusterSpec = { ...MINIMAL, config: CONFIG };
   let before: { revision: string; pod: string; annotation: string };
 
   /** As its user does it, which is what puts the annotation on the resource. */
@@ -121,15 +125,19 @@ describe("a cluster that the operator before this one made", () => {
 
   /** Its objects as they were read back from an API server (fixtures/observed). */
   async function makeAsObserved(): Promise<string> {
-    await kubectlApply(MINIMAL);
+    await kubectlApply(SPEC);
     const { metadata } = (await objects.get("RestateCluster", name))!;
     const annotation = metadata.annotations?.[LAST_APPLIED] ?? "";
     const file = join(import.meta.dirname, "../fixtures/observed/cluster-minimal.yaml");
     const observed = parseAllDocuments(
-      (await readFile(file, "utf8")).replaceAll("<uid>", metadata.uid),
+      (await readFile(file, "utf8"))
+        .replaceAll("<uid>", metadata.uid)
+        .replaceAll(configMapName(""), configMapName(CONFIG)),
     )
       .map((document) => document.toJS() as KubeObject | null)
       .filter((object) => object !== null && object.kind !== "RestateCluster") as KubeObject[];
+    const map = observed.find(({ kind }) => kind === "ConfigMap")!;
+    Object.assign(map, { data: { "config.toml": CONFIG } });
     const set = observed.find(({ kind }) => kind === "StatefulSet")!;
     Object.assign(templateOf(set).metadata.annotations!, { [LAST_APPLIED]: annotation });
     const namespaceFirst = observed.toSorted(
@@ -182,7 +190,7 @@ describe("a cluster that the operator before this one made", () => {
   });
 
   test("it is scaled without a restart", async () => {
-    await kubectlApply({ ...MINIMAL, compute: { ...MINIMAL.compute, replicas: 2 } });
+    await kubectlApply({ ...SPEC, compute: { ...SPEC.compute, replicas: 2 } });
     await untilReady(objects, name);
     await operator.idle();
     expect(await now()).toEqual(before);
@@ -208,7 +216,7 @@ describe("a cluster that the operator before this one made", () => {
 
   test("the annotation goes with a change that replaces the pods anyway", async () => {
     const image = "restatedev/restate:1.7.13";
-    await kubectlApply({ ...MINIMAL, compute: { image, replicas: 1 } });
+    await kubectlApply({ ...SPEC, compute: { image, replicas: 1 } });
     await untilReady(objects, name);
     await operator.idle();
     const after = await now();

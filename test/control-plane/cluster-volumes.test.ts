@@ -11,6 +11,7 @@ import {
   applyCluster,
   dropCluster,
   MINIMAL,
+  playedNodes,
   untilReady,
   untilReason,
   type ClusterSpec,
@@ -82,8 +83,7 @@ describe("volumes", () => {
   const name = "growing";
   let gib = 2;
   const spec = (over: Partial<ClusterSpec> = {}, storage: object = {}): ClusterSpec => ({
-    ...MINIMAL,
-    compute: { ...MINIMAL.compute, replicas: 2 },
+    ...playedNodes(2),
     ...over,
     storage: { storageRequestBytes: gib * GIB, ...storage },
   });

@@ -12,6 +12,7 @@ import {
   childrenOf,
   maskedState,
   MINIMAL,
+  playedNodes,
   removeCluster,
   untilReady,
   type ClusterSpec,
@@ -56,9 +57,22 @@ async function referenceState(): Promise<Record<string, unknown>> {
   const template = (set!["spec"] as { template: { metadata: { annotations?: object } } }).template;
   // contract, section 2: it made every `kubectl apply` of the RestateCluster roll the pods
   delete template.metadata.annotations;
-  // contract, section 7: it is newer than the operator that was observed
-  const resource = documents.find(({ kind }) => kind === "RestateCluster") as { status?: object };
-  resource.status = { ...resource.status, reconciliation: "Reconciling" };
+  const resource = documents.find(({ kind }) => kind === "RestateCluster") as unknown as {
+    status: { conditions: object[]; [member: string]: unknown };
+  };
+  // contract, section 7: newer than the operator that was observed
+  const [ready] = resource.status.conditions;
+  const more = [
+    { ...ready, type: "Progressing", status: "False" },
+    { type: "Stalled", status: "False", reason: "NotStalled", message: "" },
+    { type: "Available", status: "True", reason: "PodsReady", message: "pods are ready" },
+  ].map((condition) => ({ ...condition, lastTransitionTime: "<time>" }));
+  resource.status = {
+    reconciliation: "Reconciling",
+    replicas: 1,
+    readyReplicas: 1,
+    conditions: [...resource.status.conditions, ...more],
+  };
   return Object.fromEntries(
     documents.map((object) => [`${object.kind} ${object.metadata.name}`, object]),
   );
@@ -97,9 +111,12 @@ describe("a minimal cluster", () => {
     expect(reads.filter(({ resource }) => resource === "statefulsets").length).toBeGreaterThan(2);
   });
 
-  test("the only invocation that is left is the timer of the next look", async () => {
+  test("the only invocations that are left are the timers of the next look and of the next survey", async () => {
     const left = (await operator.unfinished()).filter(({ key }) => key === name);
-    expect(left).toMatchObject([{ handler: "resync", status: "scheduled" }]);
+    expect(left).toMatchObject([
+      { service: "ClusterReconciler", handler: "resync", status: "scheduled" },
+      { service: "ClusterSurvey", handler: "poll", status: "scheduled" },
+    ]);
   });
 
   test("deleted: no object of it is left, and nothing on the operator's Restate", async () => {
@@ -118,7 +135,7 @@ describe("a minimal cluster", () => {
 });
 
 const compute = (more: Record<string, unknown>): ClusterSpec => ({
-  ...MINIMAL,
+  ...playedNodes(1),
   compute: { ...MINIMAL.compute, ...more },
 });
 
@@ -148,7 +165,7 @@ describe("a change of the specification", () => {
   }
 
   beforeAll(async () => {
-    await applyCluster(objects, name);
+    await applyCluster(objects, name, { spec: playedNodes(1) });
     await untilReady(objects, name);
   });
 
@@ -191,7 +208,9 @@ describe("a change of the specification", () => {
 
   test("configuration: pods use the new ConfigMap, and the old one goes", async () => {
     const before = await liveCompute();
-    await applyCluster(objects, name, { spec: { ...MINIMAL, config: 'log-filter = "info"\n' } });
+    await applyCluster(objects, name, {
+      spec: { ...playedNodes(1), config: 'log-filter = "info"\n' },
+    });
     await untilReady(objects, name);
     const after = await liveCompute();
     expect(after.configMap).not.toBe(before.configMap);
@@ -205,13 +224,13 @@ describe("a change of the specification", () => {
 
   test("labels and annotations of the resource reach every child, and leave it again", async () => {
     const labels = { team: "blue" };
-    await applyCluster(objects, name, { labels, annotations: { note: "n" } });
+    await applyCluster(objects, name, { spec: playedNodes(1), labels, annotations: { note: "n" } });
     let cluster = await untilReady(objects, name);
     await operator.idle();
     for (const child of await childrenOf(objects, cluster)) {
       expect(child.metadata, child.kind).toMatchObject({ labels, annotations: { note: "n" } });
     }
-    await applyCluster(objects, name);
+    await applyCluster(objects, name, { spec: playedNodes(1) });
     cluster = await until("the children have lost the label", async () => {
       const seen = await untilReady(objects, name);
       const children = await childrenOf(objects, seen);
@@ -223,13 +242,13 @@ describe("a change of the specification", () => {
   });
 
   test("network policies go when they are disabled, and come back", async () => {
-    const spec = { ...MINIMAL, security: { disableNetworkPolicies: true } };
+    const spec = { ...playedNodes(1), security: { disableNetworkPolicies: true } };
     await applyCluster(objects, name, { spec });
     await until(
       "they are gone",
       async () => (await objects.list("NetworkPolicy", name)).length === 0,
     );
-    await applyCluster(objects, name);
+    await applyCluster(objects, name, { spec: playedNodes(1) });
     await until(
       "they are back",
       async () => (await objects.list("NetworkPolicy", name)).length === 7,

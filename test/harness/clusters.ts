@@ -24,6 +24,16 @@ export const MINIMAL: ClusterSpec = {
   storage: { storageRequestBytes: 2_147_483_648 },
 };
 
+/**
+ * Several nodes whose pods are played: nobody answers there, so the operator, which would make a cluster of them, is not to
+ * wait for an answer.
+ */
+export const playedNodes = (replicas: number): ClusterSpec => ({
+  ...MINIMAL,
+  compute: { ...MINIMAL.compute, replicas },
+  cluster: { autoProvision: false },
+});
+
 /** Creates a RestateCluster or changes it to this specification. */
 export function applyCluster(
   objects: Objects,

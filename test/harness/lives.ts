@@ -4,7 +4,14 @@
  */
 import type { AuditRecord } from "./audit.ts";
 import { isWrite } from "./audit.ts";
-import { applyCluster, maskedState, MINIMAL, untilGone, untilReady } from "./clusters.ts";
+import {
+  applyCluster,
+  maskedState,
+  MINIMAL,
+  playedNodes,
+  untilGone,
+  untilReady,
+} from "./clusters.ts";
 import type { ClusterSpec } from "./clusters.ts";
 import type { Objects } from "./objects.ts";
 import { until } from "./until.ts";
@@ -16,12 +23,12 @@ export const STEPS: readonly ClusterSpec[] = [
   { ...MINIMAL, config: CONFIG("info") },
   { ...MINIMAL, config: CONFIG("info"), compute: { image: "restatedev/restate:1.7.13" } },
   {
-    ...MINIMAL,
+    ...playedNodes(2),
     config: CONFIG("debug"),
     compute: { image: "restatedev/restate:1.7.13", replicas: 2 },
   },
   {
-    ...MINIMAL,
+    ...playedNodes(2),
     config: CONFIG("debug"),
     compute: {
       image: "restatedev/restate:1.7.13",

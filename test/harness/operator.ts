@@ -294,7 +294,10 @@ export class TestOperator {
   /** Resolves when nothing of a RestateCluster is left on the operator's Restate: the last echoes have been answered. */
   async untilForgotten(name: string): Promise<void> {
     await until(`nothing of ${name} is left on Restate`, async () => {
-      const remains = await this.remainsOf("ClusterReconciler", name);
+      const remains = [
+        ...(await this.remainsOf("ClusterReconciler", name)),
+        ...(await this.remainsOf("ClusterSurvey", name)),
+      ];
       if (remains.length > 0) throw new Error(remains.join(", "));
       return true;
     });
