@@ -10,7 +10,7 @@
  */
 import { CHANGED, type ChildAction } from "../core/children.ts";
 import { timestampOf } from "../core/conditions.ts";
-import type { Outcome } from "../core/outcome.ts";
+import type { Waiting } from "../core/outcome.ts";
 import type { EventClaim } from "../core/plan.ts";
 import type { ObjectRef } from "../core/resource.ts";
 import {
@@ -37,8 +37,6 @@ const CHANGED_MS = 5_000;
 const CANARY_BACKOFF_MS = 30_000;
 const CANARY_BACKOFF_MAX_MS = 600_000;
 
-type Waiting = Extract<Outcome<ClusterReason>, { kind: "waiting" }>;
-
 export interface CloudQuestion {
   readonly observed: ObservedCluster;
   readonly config: ClusterConfig;
@@ -57,7 +55,7 @@ export interface CloudPlan {
   /** To be carried out after the children: canaries. */
   readonly canaries: readonly ClusterAction[];
   /** What the pods wait for (I1). */
-  readonly waiting?: Waiting;
+  readonly waiting?: Waiting<ClusterReason>;
   readonly ignored: readonly Ignored[];
 }
 
@@ -191,7 +189,7 @@ const GCP_IDENTITY: Identity = {
 
 interface IdentityPlan {
   readonly actions: readonly ClusterAction[];
-  readonly waiting?: Waiting;
+  readonly waiting?: Waiting<ClusterReason>;
 }
 
 function planIdentity(
@@ -285,7 +283,7 @@ function pending(identity: Identity, requeueAfterMs: number): IdentityPlan {
   return { actions: [], waiting: trying(identity, requeueAfterMs) };
 }
 
-function trying(identity: Identity, requeueAfterMs: number): Waiting {
+function trying(identity: Identity, requeueAfterMs: number): Waiting<ClusterReason> {
   const message = `Job ${identity.canary} tries the identity; pods are changed when it has succeeded`;
   return { kind: "waiting", reason: identity.pending, message, requeueAfterMs };
 }

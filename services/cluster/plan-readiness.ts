@@ -1,7 +1,7 @@
 /**
  * Whether a cluster is Ready, what it still waits for, and when it is provisioned (P4 and P6 of plan.ts).
  */
-import type { Outcome } from "../core/outcome.ts";
+import type { Outcome, Waiting } from "../core/outcome.ts";
 import type { Plan } from "../core/plan.ts";
 import type { ClusterAction, ClusterReason, ClusterStatus } from "./api.ts";
 import { STATEFUL_SET_NAME, replicasOf } from "./build/stateful-set.ts";
@@ -154,9 +154,7 @@ function pods(reason: ClusterReason, message: string): Problem {
 }
 
 /** What Kubernetes, Restate or a cloud still has to do. */
-export function waiting(
-  outcome: Omit<Extract<Outcome<ClusterReason>, { kind: "waiting" }>, "kind">,
-): Problem {
+export function waiting(outcome: Omit<Waiting<ClusterReason>, "kind">): Problem {
   const { reason, message } = outcome;
   return {
     claim: { status: "False", reason, message },

@@ -18,3 +18,9 @@ export type Outcome<Reason extends string = string> =
   | { readonly kind: "stalled"; readonly reason: Reason; readonly message: string }
   /** The resource is gone, or its finalizer has just been taken off: nothing of it is remembered. */
   | { readonly kind: "gone" };
+
+/** The outcome of what has to wait. */
+export type Waiting<Reason extends string = string> = Extract<
+  Outcome<Reason>,
+  { readonly kind: "waiting" }
+>;

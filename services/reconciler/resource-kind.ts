@@ -5,7 +5,7 @@
  */
 import type { ObjectContext, RestatePromise } from "@restatedev/restate-sdk";
 import type { AppliedObject, AppliedObjects } from "../core/children.ts";
-import type { Outcome } from "../core/outcome.ts";
+import type { Waiting } from "../core/outcome.ts";
 import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
 import type { ResourceIdentity } from "../core/resource.ts";
 import type { Kind } from "../kube/kinds.ts";
@@ -30,9 +30,6 @@ export type ActionResult =
   | { readonly kind: "superseded" }
   /** Not possible yet, as is to be expected; the rest of the plan waits with it. */
   | { readonly kind: "waiting"; readonly outcome: Waiting };
-
-/** The outcome of what has to wait. */
-export type Waiting = Extract<Outcome, { kind: "waiting" }>;
 
 /** Why a reconcile failed, in the vocabulary of the kind's conditions. */
 export interface Failure<Reason extends string> {
