@@ -37,6 +37,7 @@ import {
   type Registrant,
 } from "./registry.ts";
 import { classifyAdminFailure } from "./rejections.ts";
+import { adminEvents } from "./status.ts";
 
 /** How soon the next step is planned after one that changed something. */
 const NEXT_STEP_MS = 500;
@@ -244,6 +245,9 @@ async function refused(
   const rejected = classifyAdminFailure(error);
   const message = `${action.version}: ${rejected.message}`;
   if (rejected.kind === "waiting") {
+    for (const event of adminEvents(deployment, { reason: rejected.reason, message })) {
+      await tell(context.kube, deployment, event);
+    }
     return waiting(rejected.reason, message, rejected.requeueAfterMs);
   }
   const noted: NotedRejection = {
