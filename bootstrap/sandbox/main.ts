@@ -16,7 +16,7 @@ import { buildKubernetes } from "../kubernetes/build.ts";
 import { startNode, type NodeCluster } from "../kubernetes/node.ts";
 import { chooseKubeconfig } from "../kubeconfig.ts";
 import { NAMESPACE, installOperator, toolsFor, type Tools } from "./kubernetes-tools.ts";
-import { nextSteps, type Reached } from "./next-steps.ts";
+import { howToFollow, nextSteps, type Reached } from "./next-steps.ts";
 import { progressLines, type Say } from "./progress.ts";
 import { showRollout } from "./rollout.ts";
 import { waitForReady } from "./wait-for-ready.ts";
@@ -76,6 +76,7 @@ async function inSandbox(
   const tools = toolsFor(cluster);
   await bringUp(tools, say);
   const reached = await reach(cluster);
+  say(howToFollow(reached));
   await showRollout({ tools, ingressUrl: reached.exampleIngressUrl, say });
   say(nextSteps(reached));
 }
@@ -106,6 +107,7 @@ async function reach(cluster: NodeCluster): Promise<Reached> {
   const bootstrap = `restate-operator-bootstrap.${NAMESPACE}`;
   const example = `restate.${EXAMPLE}`;
   return {
+    dataDir: cluster.dir,
     kubeconfig: cluster.kubeconfig,
     example: EXAMPLE,
     bootstrapAdminUrl: await at(bootstrap, 9070),

@@ -1,7 +1,7 @@
 /**
  * The second half of `npm start`: a RestateDeployment, a slow invocation on its first version, a second version, and what the
  * operator does about it: the first version is kept until it has finished what it began, and then it goes. Each step says
- * which command a person would type.
+ * what a person would type to do it, and what to see it.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { request } from "undici";
 import { z } from "zod";
 import type { Tools } from "./kubernetes-tools.ts";
+import { seeIt } from "./next-steps.ts";
 import type { Say } from "./progress.ts";
 import { waitForReady } from "./wait-for-ready.ts";
 
@@ -41,7 +42,9 @@ export interface Rollout {
   readonly say: Say;
 }
 
-/** The whole story. Throws with what was awaited when something does not come. */
+const GET = `kubectl -n ${GREETER} get`;
+
+/** The whole story, with the commands that show each step. Throws with what was awaited when something does not come. */
 export async function showRollout(rollout: Rollout): Promise<void> {
   const { tools, say } = rollout;
   say(`kubectl apply --filename=bootstrap/sandbox/example-deployment.yaml`);
@@ -49,20 +52,48 @@ export async function showRollout(rollout: Rollout): Promise<void> {
   await waitForReady(tools, RESOURCE, { say, timeoutMs: READY_TIMEOUT_MS });
   const first = (await versionsOf(tools))[0]?.name ?? "";
   say(`Greeter/greet answers: ${await greet(rollout)}`);
+  say(
+    seeIt(
+      `${GET} restatedeployments,replicasets,services,pods`,
+      "restate invocations list --service DeploymentReconciler --all",
+      "RESTATE_ADMIN_URL=$EXAMPLE restate services list",
+    ),
+  );
 
   say(`a slow invocation begins on ${first}: ${SLOW.steps} steps of ${SLOW.stepMs / 1000} s`);
   const slow = await startSlowly(rollout);
+  say(seeIt(`RESTATE_ADMIN_URL=$EXAMPLE restate invocations describe ${slow}`));
   await setImage(rollout, "restate-greeter:v2");
   await waitForReady(tools, RESOURCE, { say, timeoutMs: READY_TIMEOUT_MS });
   say(`Greeter/greet answers: ${await greet(rollout)}`);
   await untilPhase(rollout, first, "Draining");
+  say(
+    seeIt(
+      `${GET} restatedeployment ${GREETER}`,
+      `${GET} restatedeployment ${GREETER} --output=yaml    # status.versions: phase, counts, reason of each`,
+      `restate kv get VersionDrain ${GREETER}/${GREETER}/${first}`,
+    ),
+  );
   say(`the slow invocation answers: ${await answerOf(rollout, slow)}`);
   await untilPhase(rollout, first, "Retained");
+  say(
+    seeIt(
+      `${GET} replicasets,pods`,
+      `${GET} events --field-selector=reason=VersionDeregistered`,
+      "RESTATE_ADMIN_URL=$EXAMPLE restate deployments list",
+    ),
+  );
 
   say("and back again");
   await setImage(rollout, "restate-greeter:v1");
   await waitForReady(tools, RESOURCE, { say, timeoutMs: READY_TIMEOUT_MS });
   say(`Greeter/greet answers: ${await greet(rollout)}`);
+  say(
+    seeIt(
+      `${GET} restatedeployments,replicasets    # ${first} is back, under its old name`,
+      `restate kv get DeploymentReconciler ${GREETER}/${GREETER}`,
+    ),
+  );
 }
 
 /** What a user types to roll out another image. */

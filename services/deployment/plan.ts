@@ -30,7 +30,7 @@ import type { VersionObject } from "./observed-version.ts";
 import { planDeletion } from "./plan-deletion.ts";
 import { overdueEvents } from "./plan-remedy.ts";
 import { planVersions } from "./plan-versions.ts";
-import { statusOf, type StatusClaim } from "./status.ts";
+import { adminEvents, statusOf, type StatusClaim } from "./status.ts";
 import { deletionPolicy, deploymentViewOf, versionSettings } from "./view.ts";
 
 /** In memory, in place of the fingerprint of an object: it is somebody else's and was not written. */
@@ -120,7 +120,11 @@ function planLife(question: DeploymentQuestion): Part {
     },
     nowMs,
   );
-  const overdue = overdueEvents(status?.versions ?? [], decided.versions);
+  const events = [
+    // What is refused for good is told by the step that was refused.
+    ...(outcome.kind === "waiting" ? adminEvents(deployment, outcome) : []),
+    ...overdueEvents(status?.versions ?? [], decided.versions),
+  ];
   const { actions, last } = orderedActions(
     decided.actions.map((each) => addressed(each, observed)),
   );
@@ -132,7 +136,7 @@ function planLife(question: DeploymentQuestion): Part {
       ...last,
     ],
     ...(write === undefined || quietMs !== undefined ? {} : { status: write }),
-    ...(overdue.length === 0 || quietMs !== undefined ? {} : { events: overdue }),
+    ...(events.length === 0 || quietMs !== undefined ? {} : { events }),
     outcome,
     ...(lookAgainMs === undefined ? {} : { lookAgainMs }),
   };

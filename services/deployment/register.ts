@@ -6,6 +6,8 @@
  * A final refusal is noted on the version, where the next plan finds it; everything else is waited for.
  */
 import { setTimeout as sleep } from "node:timers/promises";
+import { RESTATE_DEPLOYMENT } from "../../crds/restate-deployment.ts";
+import type { KubeClient } from "../kube/client.ts";
 import type { ActionResult } from "../reconciler/resource-kind.ts";
 import {
   AdminError,
@@ -26,8 +28,16 @@ import { tell } from "./events.ts";
 import type { ObservedDeployment, ObserveContext } from "./observe.ts";
 import type { NotedRejection } from "./observed-version.ts";
 import { annotateVersion, patchVersion } from "./patch-version.ts";
-import { isOfAnother, readRoutes, registrationMetadata, type Registrant } from "./registry.ts";
+import {
+  hasRegistrant,
+  isOfAnother,
+  readRoutes,
+  registrationMetadata,
+  servedBy,
+  type Registrant,
+} from "./registry.ts";
 import { classifyAdminFailure } from "./rejections.ts";
+import { adminEvents } from "./status.ts";
 
 /** How soon the next step is planned after one that changed something. */
 const NEXT_STEP_MS = 500;
@@ -100,10 +110,12 @@ interface Prepared {
   readonly adminUrl: string;
   readonly registration: Registration;
   readonly registrant: Registrant;
+  /** Whether a deployment is a version of another RestateDeployment, although it does not say so itself. */
+  readonly isAnothersVersion: (holder: RegisteredDeployment) => Promise<boolean>;
 }
 
 async function prepare(
-  { admins, kube }: ObserveContext,
+  { admins, kube, config }: ObserveContext,
   { deployment, current, target }: ObservedDeployment,
   { version, force }: Pick<Register, "version" | "force">,
 ): Promise<Prepared | undefined> {
@@ -117,6 +129,12 @@ async function prepare(
     admin: admins.of(adminUrl),
     adminUrl,
     registrant,
+    isAnothersVersion: async (holder) => {
+      const served = hasRegistrant(holder)
+        ? undefined
+        : servedBy(holder.uri ?? "", config.clusterDns);
+      return served !== undefined && belongsToAnother(kube, served, registrant);
+    },
     registration: {
       uri: current.url.url,
       force,
@@ -137,14 +155,11 @@ interface Obstacle {
 type Registered = { readonly kind: "registered"; readonly id: string } | Obstacle;
 
 /** What a dry run finds in the way. */
-async function foresee({
-  admin,
-  registration,
-  registrant,
-}: Prepared): Promise<Obstacle | undefined> {
+async function foresee(prepared: Prepared): Promise<Obstacle | undefined> {
+  const { admin, registration } = prepared;
   const foreseen = await admin.registerDeployment({ ...registration, force: false, dryRun: true });
   const services = foreseen.services.map(({ name }) => name);
-  return foreignHolder(admin, services, registrant);
+  return foreignHolder(prepared, services);
 }
 
 async function register(prepared: Prepared): Promise<Registered> {
@@ -157,6 +172,11 @@ async function register(prepared: Prepared): Promise<Registered> {
   const { id } = deployment;
   const elsewhere = await routedElsewhere(admin, deployment);
   if (elsewhere === undefined) return { kind: "registered", id };
+  // Known already, and not changed by this: another Kubernetes cluster has the same names.
+  const known = await admin.deployment(id);
+  if (known !== undefined && isOfAnother(known, prepared.registrant)) {
+    return leftAlone(`${registration.uri} is registered as ${id} for another Kubernetes cluster`);
+  }
   return {
     kind: "waiting",
     reason: "NotLatest",
@@ -185,23 +205,36 @@ async function routedElsewhere(
 
 /** A service that a deployment of another resource serves is not to be taken from it. */
 async function foreignHolder(
-  admin: RestateAdmin,
+  { admin, registrant, isAnothersVersion }: Prepared,
   services: readonly string[],
-  registrant: Registrant,
 ): Promise<Obstacle | undefined> {
   const routes = await readRoutes(admin, services);
   for (const id of new Set(routes.values())) {
     const holder = await admin.deployment(id);
-    if (holder === undefined || !isOfAnother(holder, registrant)) continue;
+    if (holder === undefined) continue;
+    if (!isOfAnother(holder, registrant) && !(await isAnothersVersion(holder))) continue;
     const service = services.find((name) => routes.get(name) === id) ?? "";
-    return {
-      kind: "waiting",
-      reason: "ForeignDeployment",
-      message: `service ${service} is served by deployment ${id}, which belongs to another RestateDeployment; nothing was registered`,
-      requeueAfterMs: WAITING_MS,
-    };
+    return leftAlone(
+      `service ${service} is served by deployment ${id}, which belongs to another RestateDeployment; nothing was registered`,
+    );
   }
   return undefined;
+}
+
+/** Whether a ReplicaSet is a version of another RestateDeployment. One that does not exist is nobody's. */
+async function belongsToAnother(
+  kube: KubeClient,
+  version: { readonly namespace: string; readonly name: string },
+  { namespace, name }: Registrant,
+): Promise<boolean> {
+  const live = await kube.get("ReplicaSet", version.name, version.namespace);
+  const owner = live?.metadata?.ownerReferences?.find(({ controller }) => controller === true);
+  if (owner?.kind !== RESTATE_DEPLOYMENT.kind) return false;
+  return version.namespace !== namespace || owner.name !== name;
+}
+
+function leftAlone(message: string): Obstacle {
+  return { kind: "waiting", reason: "ForeignDeployment", message, requeueAfterMs: WAITING_MS };
 }
 
 async function refused(
@@ -212,6 +245,9 @@ async function refused(
   const rejected = classifyAdminFailure(error);
   const message = `${action.version}: ${rejected.message}`;
   if (rejected.kind === "waiting") {
+    for (const event of adminEvents(deployment, { reason: rejected.reason, message })) {
+      await tell(context.kube, deployment, event);
+    }
     return waiting(rejected.reason, message, rejected.requeueAfterMs);
   }
   const noted: NotedRejection = {

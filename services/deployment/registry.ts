@@ -4,7 +4,9 @@
  * registered there.
  *
  * A deployment is this resource's when its URL is one of its versions' and its metadata, where it has any, says the same:
- * two Kubernetes clusters can have the same names and share a Restate.
+ * two Kubernetes clusters can have the same names and share a Restate. It is another resource's when its metadata says so or,
+ * where it has none (the operator before this one wrote none), when its URL leads to a version of that resource. What is
+ * neither was registered by hand: a version takes over from it.
  */
 import type { RegisteredDeployment, RestateAdmin } from "../restate/admin.ts";
 import { AdminError } from "../restate/admin.ts";
@@ -65,6 +67,7 @@ export interface RegistrySite {
 }
 
 const VERSION_HASH = /^[456789bcdf]{1,10}/;
+const NAME_OF_VERSION = /^[a-z0-9].*-[456789bcdf]{1,10}$/;
 
 /** Reads what a Restate has of a resource. A Restate that does not answer is an answer too. */
 export async function readRegistry(admin: RestateAdmin, site: RegistrySite): Promise<Registry> {
@@ -108,14 +111,35 @@ export function versionOf(
     : undefined;
 }
 
+/**
+ * The version that a deployment without metadata may belong to: the Service that its URL leads to has the name of a version.
+ * Whose that is, only a ReplicaSet of this name can say.
+ */
+export function servedBy(
+  url: string,
+  clusterDns: string,
+): { readonly namespace: string; readonly name: string } | undefined {
+  const [name, namespace, ...domain] = URL.parse(url)?.hostname.split(".") ?? [];
+  if (name === undefined || namespace === undefined) return undefined;
+  return domain.join(".") === `svc.${clusterDns}` && NAME_OF_VERSION.test(name)
+    ? { namespace, name }
+    : undefined;
+}
+
+/** Whether its metadata says whose a deployment is. */
+export function hasRegistrant({ metadata }: RegisteredDeployment): boolean {
+  return metadata?.[KUBERNETES_KEY] !== undefined;
+}
+
 /** Whether its metadata says that a deployment belongs to another resource, of this Kubernetes cluster or of another. */
 export function isOfAnother(
-  { metadata }: RegisteredDeployment,
+  deployment: RegisteredDeployment,
   { kubernetes, namespace, name }: Registrant,
 ): boolean {
-  if (metadata?.[KUBERNETES_KEY] === undefined) return false;
+  const { metadata } = deployment;
+  if (!hasRegistrant(deployment)) return false;
   return (
-    metadata[KUBERNETES_KEY] !== kubernetes ||
+    metadata?.[KUBERNETES_KEY] !== kubernetes ||
     metadata[NAMESPACE_KEY] !== namespace ||
     metadata[NAME_KEY] !== name
   );

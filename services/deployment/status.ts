@@ -6,6 +6,7 @@ import type { RestateDeployment } from "../../crds/restate-deployment.ts";
 import { conditionOf, type Condition, type ConditionClaim } from "../core/conditions.ts";
 import { canonicalJson } from "../core/digest.ts";
 import type { Outcome } from "../core/outcome.ts";
+import type { EventClaim } from "../core/plan.ts";
 import { reconciliationOf } from "../core/reconciliation.ts";
 import type {
   DeletionStatus,
@@ -34,6 +35,20 @@ export interface StatusClaim {
   /** Why the current version is not getting on. */
   readonly overdue?: string | undefined;
   readonly deletion?: DeletionStatus;
+}
+
+const ADMIN_REASONS: ReadonlySet<DeploymentReason> = new Set([
+  "AdminCallFailed",
+  "AdminCallRejected",
+]);
+
+/** Tells that Restate did not answer or refused a call, once for as long as the condition Ready has that reason. */
+export function adminEvents(
+  { status }: Pick<RestateDeployment, "status">,
+  { reason, message }: { readonly reason: DeploymentReason; readonly message: string },
+): EventClaim[] {
+  const said = status?.conditions?.find(({ type }) => type === "Ready")?.reason;
+  return ADMIN_REASONS.has(reason) && said !== reason ? [{ type: "Warning", reason, message }] : [];
 }
 
 /** The whole status to write, or `undefined` when it is there already. */

@@ -88,6 +88,47 @@ test("a service that another RestateDeployment serves is not taken from it", asy
   expect(readyOf(await untilDeployed(stage.objects, holder))?.reason).toBe("Deployed");
 });
 
+test("what was registered by hand is taken over, and is not taken back from somebody who insists", async () => {
+  const { objects, world } = stage;
+  const key = keyOf("heir");
+  // Named as a version is, but no RestateDeployment's.
+  const byHand = "by-hand-64589f689";
+  await world.addImage("by-hand:1", [world.greeter("Heir", "by hand")]);
+  await world.addImage("heir:1", [world.greeter("Heir", "v1")]);
+  await objects.apply("ReplicaSet", {
+    apiVersion: "apps/v1",
+    metadata: { name: byHand, namespace: key.namespace },
+    spec: {
+      selector: { matchLabels: { app: byHand } },
+      template: {
+        metadata: { labels: { app: byHand } },
+        spec: { containers: [{ name: "c", image: "by-hand:1" }] },
+      },
+    },
+  });
+  const registerByHand = (force: boolean) => () =>
+    world.admin.registerDeployment({ uri: urlOfVersion(key, byHand), force });
+  const { id } = await until("it is registered by hand", registerByHand(false));
+  expect(await world.call("Heir/greet", "x")).toBe("hello from by hand");
+  await applyDeployment(objects, key, { image: "heir:1", restate: stage.byUrl() });
+  await untilDeployed(objects, key);
+  expect(await world.call("Heir/greet", "x")).toBe("hello from v1");
+
+  await registerByHand(true)();
+  const look = (note: string) =>
+    objects.patch("RestateDeployment", key, { metadata: { annotations: { note } } });
+  await look("who serves?");
+  expect((await untilReason(objects, key, "ForeignDeployment")).message).toBe(
+    `service Heir is served by deployment ${id}, which is not of this RestateDeployment; nothing is registered over it`,
+  );
+  await stage.operator.idle();
+  expect(await world.call("Heir/greet", "x")).toBe("hello from by hand");
+  await world.admin.removeDeployment(id);
+  await look("and now?");
+  await untilDeployed(objects, key);
+  expect(await world.call("Heir/greet", "x")).toBe("hello from v1");
+});
+
 test("a Service of the resource's own name that is somebody else's is left alone", async () => {
   const spec = { selector: { of: "somebody" }, ports: [{ name: "p", port: 80 }] };
   const metadata = { name: "taken", namespace: stage.namespace };
@@ -203,6 +244,15 @@ test("objects that an earlier operator made are taken over, with no new roll and
   const sets = await objects.list("ReplicaSet", "rd");
   expect(sets.map((each) => each.metadata.name)).toEqual([set!.metadata.name]);
   expect(await world.call("TakenOver/greet", "x")).toBe("hello from v1");
+
+  // It is not registered anew, so its registration still does not say whose it is: its ReplicaSet does.
+  const taker = keyOf("d02-taker");
+  await world.addImage("taker:1", [world.greeter("TakenOver", "taker")]);
+  await applyDeployment(objects, taker, { image: "taker:1", restate: stage.byUrl() });
+  expect((await untilReason(objects, taker, "ForeignDeployment")).message).toBe(
+    `service TakenOver is served by deployment ${id}, which belongs to another RestateDeployment; nothing was registered`,
+  );
+  expect(await stage.registered("d02-taker")).toEqual([]);
 });
 
 /** What must not change: the version's template and pods, its Service's address, its deployment. */

@@ -10,6 +10,7 @@ import { applyCluster, removeCluster, untilReady } from "../harness/clusters.ts"
 import { DeploymentStage, STAGE_TIMEOUT_MS } from "../harness/deployment-stage.ts";
 import {
   applyDeployment,
+  eventsOf,
   readyOf,
   statusOf,
   untilDeployed,
@@ -87,6 +88,7 @@ test("Restate is down while a version is to be registered: said, and it recovers
   const key = await deploy("down", stage.byUrl());
   const { message } = await untilReason(objects, key, "AdminCallFailed");
   expect(message).toMatch(/502/);
+  expect(await eventsOf(objects, key, "AdminCallFailed")).toEqual([message]);
   world.adminByUrl("answers");
   await untilDeployed(objects, key);
 });

@@ -8,6 +8,7 @@ import { AdminTap } from "../harness/admin-tap.ts";
 import { DeploymentStage, STAGE_TIMEOUT_MS } from "../harness/deployment-stage.ts";
 import {
   applyDeployment,
+  eventsOf,
   readyOf,
   statusOf,
   untilDeployed,
@@ -138,6 +139,10 @@ test("a service routed back by hand is routed to the latest version again, and n
   expect(entry.versions!.find(({ name }) => name === first)).toMatchObject({ phase: "Draining" });
   expect(await removalMark(first)).toBeUndefined();
   expect(await stage.world.call("Turnsrouted/runningUnbegun", "x")).toBe("v2");
+  const { name, deploymentId } = entry.versions!.find(({ phase }) => phase === "Latest")!;
+  expect(await eventsOf(stage.objects, keyOf("routed"), "Promoted")).toEqual([
+    `${name} as ${deploymentId}: it is registered, but Restate sends new invocations to another version`,
+  ]);
   expect(await work.finish()).toBe("v1");
 });
 

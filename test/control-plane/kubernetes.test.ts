@@ -2,11 +2,12 @@
  * The control plane that every other test in this folder stands on: it is a real one, with RBAC and an audit log, it keeps
  * to itself, and nothing of it is left when it has been stopped or its starter was killed.
  */
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import {
   findCluster,
@@ -17,10 +18,12 @@ import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
 import { isPortFree } from "../../bootstrap/kubernetes/ports.ts";
 import { isRunning } from "../../bootstrap/process-identity.ts";
 import { runningProcesses } from "../../bootstrap/processes.ts";
+import { howToFollow } from "../../bootstrap/sandbox/next-steps.ts";
 import { auditPosition, isWrite, readAudit } from "../harness/audit.ts";
 import { kubectl, logProgress, sharedControlPlane, testRunDir } from "../harness/kubernetes.ts";
 import { until } from "../harness/until.ts";
 
+const MAIN = join(import.meta.dirname, "../../bootstrap/kubernetes/main.ts");
 const started: Cluster[] = [];
 
 async function start(name: string, options: { playPods?: boolean } = {}): Promise<Cluster> {
@@ -83,6 +86,23 @@ describe("the shared control plane", () => {
     await kubectl(cluster, ["-n", "jobs", "create", "job", "once", "--image=example/once:1"]);
     const wait = ["-n", "jobs", "wait", "job/once", "--for=condition=Complete", "--timeout=60s"];
     expect(await kubectl(cluster, wait)).toContain("condition met");
+  });
+
+  test("the kubectl that npm start prints finds the cluster, wherever its data folder is", async () => {
+    const url = "http://127.0.0.1:1";
+    const printed = howToFollow({
+      dataDir: cluster.dir,
+      kubeconfig: "",
+      example: "",
+      bootstrapAdminUrl: url,
+      bootstrapIngressUrl: url,
+      exampleAdminUrl: url,
+      exampleIngressUrl: url,
+    });
+    const [, tool] = /alias kubectl='npm run --silent kubernetes -- (.*)'/.exec(printed) ?? [];
+    const args = [...tool!.split(" "), "-n", "kube-system", "get", "serviceaccounts/default"];
+    const { stdout } = await promisify(execFile)(process.execPath, [MAIN, ...args]);
+    expect(stdout).toContain("default");
   });
 
   test("RBAC: a service account without a role may do nothing, and the audit log says so", async () => {

@@ -320,6 +320,34 @@ describe("a resource that is to be what it says", () => {
     ]);
   });
 
+  describe("Restate does not answer: told once", () => {
+    const message = "GET /query got no answer";
+    const blocked = { reason: "AdminCallFailed", message, requeueAfterMs: 10_000 } as const;
+    test.each([
+      ["it answered before", "Deployed", [{ type: "Warning", reason: blocked.reason, message }]],
+      ["it is said already", "AdminCallFailed", undefined],
+    ])("%s", (_, reason, events) => {
+      const plan = planDeployment(
+        question({
+          metadata: HELD,
+          status: {
+            replicas: 1,
+            conditions: [
+              { type: "Ready", status: "True", reason, message: "", lastTransitionTime: BEFORE },
+            ],
+          },
+          observed: {
+            versions: [theCurrent({ registration: { kind: "unknown" } })],
+            objects: [object("v2")],
+            registration: { reachable: false, blocked, foreign: [], lost: [] },
+          },
+        }),
+      );
+      expect(plan.outcome).toMatchObject({ kind: "waiting", reason: "AdminCallFailed" });
+      expect(plan.events).toEqual(events);
+    });
+  });
+
   test("the pods of a version just made: nothing is said for a moment", () => {
     const young = theCurrent({
       createdAtMs: NOW_MS - 500,

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import {
   isOfAnother,
   registrationMetadata,
+  servedBy,
   versionOf,
   type RegistrySite,
 } from "../../services/deployment/registry.ts";
@@ -27,6 +28,29 @@ describe("the version of a URL", () => {
     ["https://cart-64589f689.shop.svc.cluster.local:9080/", undefined],
   ])("%s", (url, expected) => {
     expect(versionOf(url, SITE)).toBe(expected);
+  });
+});
+
+describe("the version that a URL without metadata leads to", () => {
+  test.each<[string, ReturnType<typeof servedBy>]>([
+    [
+      "http://till-64589f689.shop.svc.cluster.local:9080/",
+      { namespace: "shop", name: "till-64589f689" },
+    ],
+    [
+      "http://till-api-64589f689.other.svc.cluster.local:9080/svc/v1",
+      { namespace: "other", name: "till-api-64589f689" },
+    ],
+    // a Service that somebody registered by hand
+    ["http://till.shop.svc.cluster.local:9080/", undefined],
+    ["http://till-v1.shop.svc.cluster.local:9080/", undefined],
+    ["http://till-64589f689.shop.svc.cluster.example:9080/", undefined],
+    ["http://till-64589f689.shop.svc.cluster.local.evil.example/", undefined],
+    ["http://till-64589f689:9080/", undefined],
+    ["arn:aws:lambda:eu-central-1:123:function:till:1", undefined],
+    ["", undefined],
+  ])("%s", (url, expected) => {
+    expect(servedBy(url, "cluster.local")).toEqual(expected);
   });
 });
 
