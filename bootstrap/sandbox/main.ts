@@ -48,7 +48,10 @@ async function run(options: Options): Promise<void> {
   const cluster = await startNode({ dir: join(dir, "kubernetes"), log: say });
   try {
     await Promise.race([inSandbox(cluster, images, say), stopped]);
-    if (options.once !== true) await stopped;
+    if (options.once !== true) {
+      say("Ctrl-C stops everything");
+      await stopped;
+    }
   } finally {
     say("stopping");
     await cluster.stop();

@@ -59,7 +59,5 @@ export function nextSteps(reached: Reached): string {
     kubectl -n greeter edit restatedeployment greeter
     kubectl -n ${example} delete service restate
     kubectl delete restatecluster ${example}
-
-  Ctrl-C stops everything.
 `;
 }

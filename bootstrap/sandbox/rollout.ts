@@ -50,7 +50,8 @@ export async function showRollout(rollout: Rollout): Promise<void> {
   say(`kubectl apply --filename=bootstrap/sandbox/example-deployment.yaml`);
   await tools.kubectl(["apply", "--filename=-"], await readFile(EXAMPLE_FILE, "utf8"));
   await waitForReady(tools, RESOURCE, { say, timeoutMs: READY_TIMEOUT_MS });
-  const first = (await versionsOf(tools))[0]?.name ?? "";
+  // not the newest by age where an earlier start has rolled back
+  const first = await latestOf(tools);
   say(`Greeter/greet answers: ${await greet(rollout)}`);
   say(
     seeIt(
@@ -109,6 +110,13 @@ export async function setImage({ tools, say }: Rollout, image: string): Promise<
 export async function versionsOf(tools: Tools): Promise<readonly ShownVersion[]> {
   const args = ["get", "restatedeployment", GREETER, `--namespace=${GREETER}`, "--output=json"];
   return Deployment.parse(JSON.parse(await tools.kubectl(args))).status?.versions ?? [];
+}
+
+/** Name of the version that Restate sends new invocations to. */
+export async function latestOf(tools: Tools): Promise<string> {
+  const latest = (await versionsOf(tools)).find(({ phase }) => phase === "Latest");
+  if (latest === undefined) throw new Error(`RestateDeployment ${GREETER} has no latest version`);
+  return latest.name;
 }
 
 /** Resolves when a version is in a phase; says how it gets there, a line per change. */
