@@ -223,7 +223,9 @@ export function readingOf(drain: DrainState, answer: UsageAnswer): DrainState {
   // Routed to, it is not drained; but that no work is unfinished is confirmed all the same: a deletion waits for no more.
   const emptySinceMs = drain.emptySinceMs ?? atMs;
   const confirmed = atMs - emptySinceMs >= POLL_MS;
-  const phase = routed > 0 ? "draining" : "drained";
+  // A count shared with others can be from before the drain began, and what began in between is not in it.
+  const isOlder = drain.polls === 0 && atMs < drain.atMs;
+  const phase = routed > 0 || isOlder ? "draining" : "drained";
   return { ...reading(phase), ...counts, confirmed, emptySinceMs };
 }
 

@@ -64,6 +64,19 @@ describe("a reading", () => {
       },
     ],
     [
+      "a count that finds nothing, from before the drain began: it may not know what began since",
+      {
+        before: drain({ polls: 0, phase: "unknown", activePinned: 0 }),
+        answer: counted(-3_000, {}),
+        expected: {
+          activePinned: 0,
+          since: "2025-12-31T23:59:57Z",
+          emptySinceMs: START_MS - 3_000,
+          polls: 1,
+        },
+      },
+    ],
+    [
       "the second that finds nothing, too soon to count",
       { before: drain(EMPTY), answer: counted(9_999, {}), expected: { ...EMPTY } },
     ],
