@@ -41,6 +41,8 @@ export type NodeOptions = {
 type InnerAddress = { readonly host: string; readonly port: number };
 
 export type NodeCluster = Cluster & {
+  /** Name of the network namespace (`ip netns`) that the node and its pods live in. */
+  readonly networkNamespace: string;
   /** Makes the image of an OCI archive available to pods. */
   importImage(archive: string): Promise<void>;
   /** Opens a port on 127.0.0.1 of this machine that leads to an address inside; returns the port. */
@@ -139,6 +141,7 @@ async function startAll({ site, host, log }: Start): Promise<NodeCluster> {
   log(`node ready, API server at ${access.server}`);
   return {
     ...access,
+    networkNamespace: host.name,
     importImage: async (archive) => importImage(host, archive),
     forward: async (target) => startForwarder(site, target),
     restartApiServer: async () => restartApiServer(site, api, controllers),

@@ -74,15 +74,8 @@ async function inPod(...command: string[]): Promise<string> {
 }
 
 async function onNode(...command: string[]): Promise<string> {
-  const namespace = `--net=/run/netns/${await clusterName()}`;
+  const namespace = `--net=/run/netns/${cluster.networkNamespace}`;
   return (await promisify(execFile)("nsenter", [namespace, ...command])).stdout;
-}
-
-/** Namespace, cgroup and so on have one name, which the records of the running cluster hold. */
-async function clusterName(): Promise<string> {
-  const names = await readdir(join(dir, "run"));
-  const record = names.find((name) => name.startsWith("resource-networkNamespace-"))!;
-  return record.slice("resource-networkNamespace-".length, -".json".length);
 }
 
 /** What is on the machine under the cluster's name or folder. */
@@ -151,7 +144,8 @@ describe.skipIf(fitness.kind === "unfit")("a real node", () => {
   });
 
   test("stopped: no process, mount, namespace or cgroup; killed after a second start: the same", async () => {
-    const name = await clusterName();
+    // network namespace, cgroup and so on have one name
+    const name = cluster.networkNamespace;
     expect(await leftovers(name)).not.toEqual([]);
     await cluster.stop();
     expect(await leftovers(name)).toEqual([]);
