@@ -137,8 +137,9 @@ describe.skipIf(fitness.kind === "unfit")("a real node", () => {
     }
   });
 
-  test("a forwarded port on loopback leads to a service inside", async () => {
+  test("a forwarded port on loopback leads to a service inside, the same one whenever it is asked for", async () => {
     const port = await cluster.forward({ host: "web.default", port: 80 });
+    expect(await cluster.forward({ host: "web.default", port: 80 })).toBe(port);
     const response = await fetch(`http://127.0.0.1:${port}/`);
     expect(await response.text()).toBe("hello from a pod\n");
   });
