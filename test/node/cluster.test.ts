@@ -20,7 +20,7 @@ import { NAMESPACE, installOperator, toolsFor } from "../../bootstrap/sandbox/ku
 import { waitForReady } from "../../bootstrap/sandbox/wait-for-ready.ts";
 import { RestateAdmin } from "../../services/restate/admin.ts";
 import { readAudit } from "../harness/audit.ts";
-import { buildBusyboxImage } from "../harness/busybox.ts";
+import { buildBusyboxImage, TOOLS_IMAGE } from "../harness/busybox.ts";
 import { kubectl, logProgress, testRunDir } from "../harness/kubernetes.ts";
 import { startNetworkEnforcer, type NetworkEnforcer } from "../harness/network-enforcer.ts";
 import { Objects, type KubeObject } from "../harness/objects.ts";
@@ -36,7 +36,6 @@ const GIB = 1024 ** 3;
 const FORMED = "formed";
 /** One node with everything else that a specification can ask for here. */
 const SECURED = "secured";
-const TOOLS_IMAGE = "localhost/restate-operator/test-busybox:tools";
 
 const clustersYaml = `
 apiVersion: restate.dev/v1
@@ -309,6 +308,7 @@ describe.skipIf(fitness.kind === "unfit")(
     });
 
     test("the chart's policies close the operator's namespace, which is open where nobody enforces them", async () => {
+      await enforcer?.stop(); // of a first try
       const targets = await operatorTargets();
       expect(targets).toHaveLength(9);
       expect(await reached(STRANGER, targets)).toEqual(targets);
@@ -480,7 +480,7 @@ describe.skipIf(fitness.kind === "unfit")(
     });
 
     test("it was the policies: without the enforcer a stranger reaches everything", async () => {
-      await enforcer!.stop();
+      await enforcer?.stop();
       enforcer = undefined;
       const all = await formedTargets(8080, 9070, 5122);
       expect(await reached(STRANGER, all)).toEqual(all);
