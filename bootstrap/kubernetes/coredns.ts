@@ -12,7 +12,8 @@ import { DNS_SERVICE_IP } from "./network.ts";
 const NAMESPACE = "kube-system";
 const NAME = "coredns";
 const LABELS = { "k8s-app": "kube-dns" };
-const DNS_PORT = 1053;
+/** As everywhere: NetworkPolicies speak of the port that a pod listens on, and that of DNS is taken for granted. */
+const DNS_PORT = 53;
 const READY_PORT = 8181;
 const NOBODY = 65_534;
 
@@ -110,6 +111,10 @@ function buildDeployment(program: { readonly binary: string; readonly image: str
           priorityClassName: "system-cluster-critical",
           // the cluster's DNS is what this pod is
           dnsPolicy: "Default",
+          // low ports for everybody, in the pod's own network
+          securityContext: {
+            sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
+          },
           containers: [container],
           volumes: [
             { name: "config", configMap: { name: NAME } },

@@ -41,9 +41,11 @@ export type NodeOptions = {
 type InnerAddress = { readonly host: string; readonly port: number };
 
 export type NodeCluster = Cluster & {
+  /** Name of the network namespace (`ip netns`) that the node and its pods live in. */
+  readonly networkNamespace: string;
   /** Makes the image of an OCI archive available to pods. */
   importImage(archive: string): Promise<void>;
-  /** Opens a port on 127.0.0.1 of this machine that leads to an address inside; returns the port. */
+  /** Opens a port on 127.0.0.1 of this machine that leads to an address inside, once for each; returns the port. */
   forward(target: InnerAddress): Promise<number>;
 };
 
@@ -139,8 +141,9 @@ async function startAll({ site, host, log }: Start): Promise<NodeCluster> {
   log(`node ready, API server at ${access.server}`);
   return {
     ...access,
+    networkNamespace: host.name,
     importImage: async (archive) => importImage(host, archive),
-    forward: async (target) => startForwarder(site, target),
+    forward: forwarderOf(site),
     restartApiServer: async () => restartApiServer(site, api, controllers),
     stop: async () => {
       await api.close();
@@ -168,6 +171,19 @@ async function waitForNode({ api, host, log, processes }: NodeWait): Promise<voi
     const { stdout } = await runCommand("nsenter", [`--net=/run/netns/${host.name}`, ...lookup]);
     return stdout.includes(API_SERVICE_IP);
   });
+}
+
+/** Starts forwarders, one for each target: a second one under its name could not be told from the first, and would stay. */
+function forwarderOf(site: Site): NodeCluster["forward"] {
+  const started = new Map<string, Promise<number>>();
+  return (target) => {
+    const address = `${target.host}:${target.port}`;
+    const port = started.get(address) ?? startForwarder(site, target);
+    started.set(address, port);
+    // one that did not come up is tried again
+    port.catch(() => started.delete(address));
+    return port;
+  };
 }
 
 /** A process outside whose connections are made inside. Names are resolved by the cluster's DNS, for every connection. */

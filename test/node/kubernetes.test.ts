@@ -74,15 +74,8 @@ async function inPod(...command: string[]): Promise<string> {
 }
 
 async function onNode(...command: string[]): Promise<string> {
-  const namespace = `--net=/run/netns/${await clusterName()}`;
+  const namespace = `--net=/run/netns/${cluster.networkNamespace}`;
   return (await promisify(execFile)("nsenter", [namespace, ...command])).stdout;
-}
-
-/** Namespace, cgroup and so on have one name, which the records of the running cluster hold. */
-async function clusterName(): Promise<string> {
-  const names = await readdir(join(dir, "run"));
-  const record = names.find((name) => name.startsWith("resource-networkNamespace-"))!;
-  return record.slice("resource-networkNamespace-".length, -".json".length);
 }
 
 /** What is on the machine under the cluster's name or folder. */
@@ -144,14 +137,16 @@ describe.skipIf(fitness.kind === "unfit")("a real node", () => {
     }
   });
 
-  test("a forwarded port on loopback leads to a service inside", async () => {
+  test("a forwarded port on loopback leads to a service inside, the same one whenever it is asked for", async () => {
     const port = await cluster.forward({ host: "web.default", port: 80 });
+    expect(await cluster.forward({ host: "web.default", port: 80 })).toBe(port);
     const response = await fetch(`http://127.0.0.1:${port}/`);
     expect(await response.text()).toBe("hello from a pod\n");
   });
 
   test("stopped: no process, mount, namespace or cgroup; killed after a second start: the same", async () => {
-    const name = await clusterName();
+    // network namespace, cgroup and so on have one name
+    const name = cluster.networkNamespace;
     expect(await leftovers(name)).not.toEqual([]);
     await cluster.stop();
     expect(await leftovers(name)).toEqual([]);

@@ -15,7 +15,7 @@ type SlowGreeting = {
   readonly stepMs?: number;
 };
 
-const { version, port } = greeterConfig();
+const { version, port, identityKeys } = greeterConfig();
 
 const greeter = restate.service({
   name: "Greeter",
@@ -49,4 +49,4 @@ const guestbook = restate.object({
 // The first process of a container has no default for it, and Restate calls again whatever is cut off.
 process.once("SIGTERM", () => process.exit(0));
 
-await restate.serve({ services: [greeter, guestbook], port });
+await restate.serve({ services: [greeter, guestbook], port, identityKeys: [...identityKeys] });
