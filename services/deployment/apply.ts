@@ -33,8 +33,9 @@ import { checkVersion, registerVersion } from "./register.ts";
 import { isUsed } from "./usage.ts";
 import { deploymentViewOf } from "./view.ts";
 
-/** Field manager of everything the operator applies (contract, section 1). */
+/** Field managers of what the operator applies (contract, section 1): a field that is no longer asked for goes with them. */
 const FIELD_MANAGER = "restate-operator";
+const AUTOSCALING_MANAGER = "restate-operator/autoscaling";
 
 /** How soon it is looked at what a creation has met. */
 const AGAIN_MS = 500;
@@ -255,7 +256,7 @@ async function applyHpa(
   const manifest = buildHpa(deploymentViewOf(deployment), { name: version });
   if (manifest === undefined) return SUPERSEDED;
   try {
-    return { kind: "done", applied: await applyManifest(context, manifest) };
+    return { kind: "done", applied: await applyManifest(context, manifest, AUTOSCALING_MANAGER) };
   } catch (error) {
     if (!(error instanceof KubeError) || error.retryable) throw error;
     const message = `${version}: spec.autoscaling: ${error.message}`;
@@ -313,9 +314,13 @@ async function applyService(
   return { [keyOf(ref)]: { manifest: digestOf(service), live: FOREIGN } };
 }
 
-async function applyManifest({ kube }: ObserveContext, manifest: AnyManifest): Promise<Applied> {
+async function applyManifest(
+  { kube }: ObserveContext,
+  manifest: AnyManifest,
+  fieldManager = FIELD_MANAGER,
+): Promise<Applied> {
   const ref = refOf(manifest);
-  const live = await kube.apply(manifest, FIELD_MANAGER);
+  const live = await kube.apply(manifest, fieldManager);
   const fingerprint = fingerprintOf(observedObjectOf(ref.kind, live), manifest);
   return { [keyOf(ref)]: { manifest: digestOf(manifest), live: fingerprint } };
 }

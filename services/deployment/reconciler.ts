@@ -8,12 +8,8 @@ import { titleOf } from "../core/resource.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { refTo } from "../kube/kinds.ts";
 import { FRESH_MS, PlannedResource } from "../kube/planned-resource.ts";
-import type {
-  ActionResult,
-  Attempt,
-  Remembered,
-  ResourceKind,
-} from "../reconciler/resource-kind.ts";
+import { attemptOf, type Known } from "../reconciler/attempt.ts";
+import type { Attempt, Failure, Remembered, ResourceKind } from "../reconciler/resource-kind.ts";
 import type { DeploymentAction, DeploymentReason, DeploymentStatus, DrainReport } from "./api.ts";
 import { applyAction } from "./apply.ts";
 import { DRAINS } from "./drain-assistants.ts";
@@ -102,7 +98,8 @@ function deploymentAttempt(
 ): Attempt<DeploymentAction, DeploymentStatus, DeploymentReason, DrainReport> {
   const { kube } = context;
   const [namespace = "", name = ""] = key.split("/");
-  const planned = new PlannedResource(() => readDeployment(kube, namespace, name));
+  const read = () => readDeployment(kube, namespace, name);
+  const planned = new PlannedResource(read);
   /** What the plan was made from; a process that takes over in the middle of one looks again. */
   let observed: ObservedDeployment | undefined;
   let observedAtMs = 0;
@@ -112,21 +109,13 @@ function deploymentAttempt(
     return observed;
   };
   const isOld = () => performance.now() - observedAtMs > FRESH_MS;
-  return {
-    async plan(remembered, reports) {
-      observed = await observe(remembered.applied);
-      const nowMs = Date.now();
-      if (observed === undefined) {
-        return { actions: [], outcome: { kind: "gone" }, observedAtMs: nowMs };
-      }
-      planned.remember(observed.deployment);
-      const { uid } = observed.deployment.metadata;
-      const applied = remembered.uid === uid ? remembered.applied : {};
-      return planDeployment({ observed, applied, reports, nowMs });
-    },
-    async apply(action, identity) {
-      const deployment = await planned.current(identity);
-      if (deployment === undefined) return { kind: "superseded" };
+  const attempt = attemptOf({
+    read,
+    planned,
+    observe: ({ applied }) => observe(applied),
+    resourceOf: ({ deployment }) => deployment,
+    decide: (seen, known: Known<DrainReport>) => planDeployment({ observed: seen, ...known }),
+    async act(deployment, action: DeploymentAction) {
       if (observed === undefined || (action.kind === "scaleToZero" && isOld())) {
         observed = await observe({});
       }
@@ -134,11 +123,15 @@ function deploymentAttempt(
         ? { kind: "superseded" }
         : applyAction(context, { ...observed, deployment }, action);
     },
-    async writeStatus(status, identity) {
-      const deployment = await planned.current(identity);
-      if (deployment === undefined) return { kind: "superseded" };
-      return patchStatus(kube, deployment, status);
+    patchStatus: (deployment, status: DeploymentStatus) => patchStatus(kube, deployment, status),
+    statusOfFailure(deployment, { reason, message }: Failure<DeploymentReason>) {
+      const ready = { status: "Unknown", reason, message } as const;
+      return withReady(deployment, ready, { nowMs: Date.now() });
     },
+    tell: ({ uid }, event) => tell(kube, { metadata: { namespace, name, uid } }, event),
+  });
+  return {
+    ...attempt,
     async writeWaiting({ reason, message }, status, identity) {
       const deployment = await planned.current(identity);
       if (deployment === undefined) return { kind: "superseded" };
@@ -146,19 +139,8 @@ function deploymentAttempt(
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       const ready = { status: "False", reason: reason as DeploymentReason, message } as const;
       const next = withReady(deployment, ready, { status, nowMs: Date.now() });
-      return next === undefined ? { kind: "done" } : patchStatus(kube, deployment, next);
-    },
-    async emit(event, { uid }) {
-      await tell(kube, { metadata: { namespace, name, uid } }, event);
-    },
-    async writeFailure({ reason, message }) {
-      const deployment = await readDeployment(kube, namespace, name);
-      if (deployment === undefined) return;
-      const ready = { status: "Unknown", reason, message } as const;
-      const status = withReady(deployment, ready, { nowMs: Date.now() });
-      if (status === undefined) return;
-      await patchStatus(kube, deployment, status);
-      await tell(kube, deployment, { type: "Warning", reason, message });
+      if (next !== undefined) await patchStatus(kube, deployment, next);
+      return { kind: "done" };
     },
   };
 }
@@ -167,9 +149,8 @@ async function patchStatus(
   kube: KubeClient,
   { metadata, status: before }: RestateDeployment,
   status: DeploymentStatus,
-): Promise<ActionResult> {
+): Promise<void> {
   const { uid, namespace, name } = metadata;
   const body = { metadata: { uid }, status: statusPatch(before, status) };
   await kube.patch(refTo("RestateDeployment", name, namespace), { subresource: "status", body });
-  return { kind: "done" };
 }

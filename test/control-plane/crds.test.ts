@@ -179,6 +179,13 @@ describe("create", () => {
     expect(message).toContain(refused);
     expect([status, message === ""]).toEqual(refused === "" ? [201, true] : [422, false]);
   });
+
+  test("a field of a Deployment that there is not here is refused by name", async () => {
+    const manifest = deployment({ paused: true, deadlineSeconds: 600 });
+    const { status, message } = await create(withName(manifest, "row"), "&dryRun=All");
+    expect(message).toContain('unknown field "spec.deadlineSeconds"');
+    expect(status).toBe(400);
+  });
 });
 
 describe("update", () => {

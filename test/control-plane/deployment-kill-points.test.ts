@@ -1,20 +1,25 @@
 /**
- * Kills at random moments while RestateDeployments live: the services, the watcher, the operator's Restate. Whatever is lost,
- * every life comes to its end, no call fails and no work runs on another version than the one it began on, and nothing of a
+ * Kills at random moments while RestateDeployments live: the services, the watcher, the operator's Restate, and now and then the
+ * API server. Whatever is lost, every life comes to its end, no call fails and no work runs on another version than the one it began on, and nothing of a
  * life is left: neither on the operator's Restate nor on the one that was registered with.
  *
  * The kill points of a run are those of its seed, which is printed. The same again:
  *     SEED=n npm run test:control-plane -- deployment-kill-points
  */
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Cluster } from "../../bootstrap/kubernetes/cluster.ts";
+import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
 import { EXPECTED_LIFE, liveDeployment } from "../harness/deployment-lives.ts";
 import { DeploymentStage, STAGE_TIMEOUT_MS } from "../harness/deployment-stage.ts";
-import { logProgress } from "../harness/kubernetes.ts";
+import { logProgress, testRunDir } from "../harness/kubernetes.ts";
 import type { Part } from "../harness/operator.ts";
 import { seededRandom } from "../simulation/watcher-clock.ts";
 
 const KILL_POINTS = 30;
+/** One in so many restarts the API server, which takes seconds. */
+const API_SERVER_EVERY = 12;
 const LANES = 3;
 /** Half of them hit the services, where most of the work is. */
 const TARGETS: readonly Part[] = [
@@ -27,13 +32,22 @@ const TARGETS: readonly Part[] = [
 ];
 const TEST_TIMEOUT_MS = 900_000;
 
+let cluster: Cluster;
 let stage: DeploymentStage;
 
 beforeAll(async () => {
-  stage = await DeploymentStage.start({ name: "deployment-kill-points" });
+  const name = "deployment-kill-points";
+  cluster = await startControlPlane({
+    dir: join(testRunDir(), `${name}-cluster`),
+    log: logProgress,
+  });
+  stage = await DeploymentStage.start({ name, cluster });
 }, STAGE_TIMEOUT_MS);
 
-afterAll(() => stage.stop());
+afterAll(async () => {
+  await stage.stop();
+  await cluster.stop();
+});
 
 test(
   `${KILL_POINTS} random kills`,
@@ -42,7 +56,7 @@ test(
     logProgress(`SEED=${seed} npm run test:control-plane -- deployment-kill-points`);
     const { operator } = stage;
     const random = seededRandom(seed);
-    const counts: Partial<Record<Part, number>> = {};
+    const counts: Partial<Record<Part | "api server", number>> = {};
     const lives = Promise.all(
       Array.from({ length: LANES }, (_, lane) => liveDeployment(stage, `lane-${lane}`)),
     );
@@ -54,6 +68,11 @@ test(
     // oxlint-disable-next-line eslint/no-unmodified-loop-condition
     for (let kills = 0; kills < KILL_POINTS && !failed; kills += 1) {
       await sleep(random() * 4_000);
+      if (kills % API_SERVER_EVERY === API_SERVER_EVERY - 1) {
+        counts["api server"] = (counts["api server"] ?? 0) + 1;
+        await cluster.restartApiServer();
+        continue;
+      }
       const target = TARGETS[Math.floor(random() * TARGETS.length)]!;
       counts[target] = (counts[target] ?? 0) + 1;
       await operator.kill(target);

@@ -102,6 +102,9 @@ test("V6: an older version with work has an autoscaler, and it is gone before th
     minReplicas: 1,
     scaleTargetRef: { apiVersion: "apps/v1", kind: "ReplicaSet", name: first },
   });
+  const managers = hpa.metadata.managedFields?.map(({ manager }) => manager);
+  expect(managers).toContain("restate-operator/autoscaling");
+  expect(managers).not.toContain("restate-operator");
   expect(await get("HorizontalPodAutoscaler", second)).toBeUndefined();
 
   // as an autoscaler does it

@@ -5,7 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { AdminTap } from "../harness/admin-tap.ts";
-import { EXPECTED_LIFE, liveDeployment } from "../harness/deployment-lives.ts";
+import { EXPECTED_LIFE, liveDeployment, serviceOfLife } from "../harness/deployment-lives.ts";
 import { DeploymentStage, STAGE_TIMEOUT_MS } from "../harness/deployment-stage.ts";
 
 const TEST_TIMEOUT_MS = 600_000;
@@ -67,13 +67,14 @@ function placeInKubernetes(faults: typeof FAULTS): FirstTimes {
   return times;
 }
 
-/** The same after each dry run, registration and removal of one of their deployments. */
+/** The same after each dry run, registration and removal of one of their deployments, each pause and move of their work. */
 function placeInRestate(faults: typeof FAULTS): FirstTimes {
   const times = new FirstTimes();
   const nameOf = (text: string) => Object.keys(faults).find((name) => text.includes(`//${name}-`));
   const names = new Map<string, string>();
   tap.after = async ({ method, path, body }) => {
-    const name = nameOf(body) ?? names.get(path);
+    const [, work, change] = /^\/invocations\/(\w+)\/(\w+)/.exec(path) ?? [];
+    const name = work === undefined ? (nameOf(body) ?? names.get(path)) : await nameOfWork(work);
     const fault = faults[name ?? ""];
     if (name === undefined || fault === undefined) return undefined;
     if (method === "POST") {
@@ -82,12 +83,21 @@ function placeInRestate(faults: typeof FAULTS): FirstTimes {
         if (owner !== undefined) names.set(`/deployments/${id}?force=true`, owner);
       }
     }
-    const what = body.includes('"dry_run":true') ? "dry run" : `${method} ${path}`;
+    const called = change === undefined ? `${method} ${path}` : `${method} ${change}`;
+    const what = body.includes('"dry_run":true') ? "dry run" : called;
     if (!times.isFirst(`${name}: ${what}`)) return undefined;
     await fault();
     return "lose";
   };
   return times;
+}
+
+/** Whose work an invocation is. */
+async function nameOfWork(invocation: string): Promise<string | undefined> {
+  const [row] = await stage.world.admin.query<{ service: string }>(
+    `SELECT target_service_name AS service FROM sys_invocation WHERE id = '${invocation}'`,
+  );
+  return Object.keys(FAULTS).find((name) => row?.service === serviceOfLife(name));
 }
 
 test(
@@ -100,10 +110,13 @@ test(
     expect(lives).toEqual(names.map(() => EXPECTED_LIFE));
     for (const name of names) {
       expect(await stage.registered(name)).toEqual([]);
-      // a dry run, a registration, a removal of each of two versions, one of which was registered twice
+      // a dry run, a registration, a removal of each of two versions, both of which were registered twice
       const calls = [...restate.met].filter((what) => what.startsWith(`${name}:`));
       expect(calls.map((what) => what.split(" ")[1])).toEqual(
         expect.arrayContaining(["dry", "POST", "DELETE"]),
+      );
+      expect(calls).toEqual(
+        expect.arrayContaining([`${name}: PATCH pause`, `${name}: PATCH resume`]),
       );
       // the resource and its status, two ReplicaSets made and marked, their Services, the stable Service
       const writes = [...kubernetes.met].filter((what) => what.includes(`/${name}`));

@@ -1,6 +1,7 @@
 /**
- * The life of one RestateDeployment, as a script: a version, work on it, the next version, the end of the work, a rollback, a
- * deletion with work. Meanwhile its service is called all the time. Nobody who calls may notice what happens to the operator.
+ * The life of one RestateDeployment, as a script: a version, work on it, the next version, the end of the work, a rollback,
+ * work that is moved on to the next version, a deletion with work. Meanwhile its service is called all the time. Nobody who
+ * calls may notice what happens to the operator.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DeploymentStage } from "./deployment-stage.ts";
@@ -22,11 +23,16 @@ export type DeploymentLife = {
 };
 
 export const EXPECTED_LIFE: DeploymentLife = {
-  ended: ["v1", "v2", "v1"],
-  phases: ["Retained", "Latest"],
+  ended: ["v1", "v2", "v2"],
+  phases: ["Latest", "Retained"],
   deletion: { phase: "Draining", pending: 1 },
   answers: ["v1", "v2"],
 };
+
+/** The service of a life of this name. */
+export function serviceOfLife(name: string): string {
+  return `Life${name.replaceAll("-", "")}`;
+}
 
 /** Lives one life to its end; rejects when any step of it fails. */
 export async function liveDeployment(
@@ -34,12 +40,13 @@ export async function liveDeployment(
   name: string,
 ): Promise<DeploymentLife> {
   const { worker, world, objects } = stage;
-  const service = `Life${name.replaceAll("-", "")}`;
+  const service = serviceOfLife(name);
   const key = { namespace: stage.namespace, name };
   const ended: unknown[] = [];
-  const change = async (version: string): Promise<string> => {
+  const change = async (version: string, more: object = {}): Promise<string> => {
+    const restate = stage.byUrl({ ...more });
     await retried(`apply ${name}`, () =>
-      applyDeployment(objects, key, { image: `${name}:${version}`, restate: stage.byUrl() }),
+      applyDeployment(objects, key, { image: `${name}:${version}`, restate }),
     );
     const status = await untilStatus(objects, key, {
       what: `${version} is Ready`,
@@ -68,8 +75,11 @@ export async function liveDeployment(
   await retained(first);
   await change("v1");
   ended.push(await two.finish());
-  const { versions } = await retained(second);
-  const three = await worker.start("suspended", service);
+  await retained(second);
+  // Paused by the operator, and resumed on the next version: two calls to Restate.
+  const three = await worker.start("backingOff", service);
+  await change("v2", { drain: { maxAgeSeconds: 1, onMaxAge: "pauseAndMove" } });
+  const { versions } = await retained(first);
   const answers = await calls.stop();
   await retried(`remove ${name}`, () => stage.remove(name));
   const { deletion } = await untilStatus(objects, key, {

@@ -14,6 +14,8 @@ export const STAGE_TIMEOUT_MS = 1_500_000;
 export type StageOptions = Pick<TestOperatorOptions, "alwaysReplay"> & {
   /** The operator's services reach the API server through `stage.apiProxy`, where faults can be placed. */
   readonly proxied?: boolean;
+  /** A control plane of the test's own, instead of the one that tests share. */
+  readonly cluster?: ClusterAccess;
   /** URLs, beside the Restate's own, that RestateDeployments may name. */
   readonly urls?: readonly string[];
   /** Folder of the test, and its namespace where no others are given. */
@@ -53,7 +55,7 @@ export class DeploymentStage {
 
   static async start(options: StageOptions): Promise<DeploymentStage> {
     const { name, namespaces = [name], alwaysReplay = false, proxied = false, urls = [] } = options;
-    const cluster = await sharedControlPlane();
+    const cluster = options.cluster ?? (await sharedControlPlane());
     const objects = new Objects(cluster);
     for (const each of namespaces) {
       await objects.apply("Namespace", { apiVersion: "v1", metadata: { name: each } });

@@ -96,6 +96,26 @@ describe("CustomResourceDefinitions", () => {
     expect(undocumented({ properties }, "")).toEqual([]);
   });
 
+  test("the README has every field of a RestateDeployment", () => {
+    /** Explained in one row, with what is in them. */
+    const whole = /(^|\.)(template|selector|strategy|autoscaling|knative|service|manual|http|job)$/;
+    const fieldsOf = (schema: Schema, at: string): string[] =>
+      Object.entries((schema["properties"] as Record<string, Schema>) ?? {}).flatMap(
+        ([name, child]) => {
+          const field = `${at}${name}`;
+          const inside = fieldsOf(child, `${field}.`);
+          return whole.test(field) || inside.length === 0 ? [field] : inside;
+        },
+      );
+    const deployment = CUSTOM_RESOURCES.find(({ kind }) => kind.kind === "RestateDeployment");
+    const [version] = buildCustomResourceDefinition(deployment!).spec.versions;
+    const { spec } = version!.schema.openAPIV3Schema["properties"] as { spec: Schema };
+    const readme = readFileSync(path.join(import.meta.dirname, "../../README.md"), "utf8");
+    const fields = fieldsOf(spec, "");
+    expect(fields).toContain("restate.drain.onMaxAge");
+    expect(fields.filter((field) => !readme.includes(`\`${field}\``))).toEqual([]);
+  });
+
   test.each(CUSTOM_RESOURCES)("$kind.kind fits into an annotation of kubectl apply", (resource) => {
     const bytes = Buffer.byteLength(JSON.stringify(buildCustomResourceDefinition(resource)));
     expect(bytes).toBeLessThan(262_144);

@@ -1,0 +1,88 @@
+/**
+ * The frame of an attempt, the same for every kind that is served: observe and decide; act, and write the status, only on the
+ * resource that the plan was made for; say what failed. A kind brings the parts, and knows nothing of when they are called.
+ */
+import type { AppliedObjects } from "../core/children.ts";
+import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
+import type { PlannedResource } from "../kube/planned-resource.ts";
+import type { ActionResult, Attempt, Failure, Remembered } from "./resource-kind.ts";
+
+interface Identified {
+  readonly metadata: { readonly uid: string; readonly generation: number };
+}
+
+/** What a plan is decided from, beside what was observed. */
+export interface Known<Report> {
+  /** Of this very resource. */
+  readonly applied: AppliedObjects;
+  readonly reports: readonly Report[];
+  readonly nowMs: number;
+}
+
+interface AttemptParts<
+  Resource extends Identified,
+  Observed,
+  Action extends AnyAction,
+  Status,
+  Reason extends string,
+  Report,
+> {
+  /** The resource alone, and `planned`, by which the steps are answered with it. */
+  readonly read: () => Promise<Resource | undefined>;
+  readonly planned: PlannedResource<Resource>;
+  /** Everything that decides; `undefined` when there is no resource. */
+  observe(remembered: Remembered): Promise<Observed | undefined>;
+  resourceOf(observed: Observed): Resource;
+  decide(observed: Observed, known: Known<Report>): Plan<Action, Status>;
+  act(resource: Resource, action: Action): Promise<ActionResult>;
+  patchStatus(resource: Resource, status: Status): Promise<void>;
+  /** The status that says what failed; `undefined` when that is said already. */
+  statusOfFailure(resource: Resource, failure: Failure<Reason>): Status | undefined;
+  tell(about: { readonly uid: string }, event: EventClaim): Promise<void>;
+}
+
+export function attemptOf<
+  Resource extends Identified,
+  Observed,
+  Action extends AnyAction,
+  Status,
+  Reason extends string,
+  Report,
+>(
+  parts: AttemptParts<Resource, Observed, Action, Status, Reason, Report>,
+): Attempt<Action, Status, Reason, Report> {
+  const { planned } = parts;
+  return {
+    async plan(remembered, reports) {
+      const observed = await parts.observe(remembered);
+      const nowMs = Date.now();
+      if (observed === undefined) {
+        return { actions: [], outcome: { kind: "gone" }, observedAtMs: nowMs };
+      }
+      const resource = parts.resourceOf(observed);
+      planned.remember(resource);
+      const applied = remembered.uid === resource.metadata.uid ? remembered.applied : {};
+      return parts.decide(observed, { applied, reports, nowMs });
+    },
+    async apply(action, identity) {
+      const resource = await planned.current(identity);
+      return resource === undefined ? { kind: "superseded" } : parts.act(resource, action);
+    },
+    async writeStatus(status, identity) {
+      const resource = await planned.current(identity);
+      if (resource === undefined) return { kind: "superseded" };
+      await parts.patchStatus(resource, status);
+      return { kind: "done" };
+    },
+    emit: (event, about) => parts.tell(about, event),
+    async writeFailure(failure) {
+      const resource = await parts.read();
+      if (resource === undefined) return;
+      const status = parts.statusOfFailure(resource, failure);
+      if (status === undefined) return;
+      await parts.patchStatus(resource, status);
+      const { reason, message } = failure;
+      await parts.tell(resource.metadata, { type: "Warning", reason, message });
+    },
+  };
+}
