@@ -209,6 +209,8 @@ export type VersionAction = Because &
   (
     | { readonly kind: "createVersion"; readonly version: string; readonly replicas: number }
     | ({ readonly kind: "scaleVersion"; readonly replicas: number } & VersionTarget)
+    /** Gives pods to a version that Restate needs and that has none, and tells so: somebody else took them (V4). */
+    | ({ readonly kind: "healVersion"; readonly replicas: number } & VersionTarget)
     /** A dry run of the registration: what Restate would refuse is found before the gate is asked. */
     | ({ readonly kind: "checkVersion" } & VersionTarget)
     /** Asks the gate of kind `http`; `applyGateJob` makes the Job of kind `job`. */

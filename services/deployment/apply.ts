@@ -65,6 +65,8 @@ export async function applyAction(
       ]);
     case "removeFinalizer":
       return writeFinalizers(context, deployment, (others) => others);
+    case "healVersion":
+      return healVersion(context, deployment, action);
     case "createVersion":
       return createVersion(context, observed, action);
     case "checkVersion":
@@ -209,6 +211,20 @@ function patchOf(action: Patch): { readonly spec?: object; readonly metadata?: o
 
 function annotated(annotation: string, value: string | null) {
   return { metadata: { annotations: { [annotation]: value } } };
+}
+
+async function healVersion(
+  { kube }: ObserveContext,
+  deployment: RestateDeployment,
+  action: Of<"healVersion">,
+): Promise<ActionResult> {
+  const { version, replicas, because } = action;
+  const result = await patchVersion({ kube, deployment }, action, { spec: { replicas } });
+  if (result.kind === "done") {
+    const message = `${version}: ${because}`;
+    await tell(kube, deployment, { type: "Warning", reason: "VersionHealed", message });
+  }
+  return result;
 }
 
 async function deregisterVersion(

@@ -173,7 +173,7 @@ function planPod({ version, state }: Subject): VersionAction[] {
   if (version.deleting) return [];
   return [
     {
-      kind: "scaleVersion",
+      kind: "healVersion",
       version: version.name,
       uid: version.uid,
       replicas: 1,

@@ -83,7 +83,7 @@ function planActive(
       ...unschedule(version, because),
       // V4: healed, whoever took its pods; but the user's own `replicas: 0` is the user's.
       ...(version.specReplicas === 0 && !stopped
-        ? [scale(version, Math.max(spec.replicas, 1), `it has no pods, but ${because}`)]
+        ? [heal(version, Math.max(spec.replicas, 1), `it has no pods, but ${because}`)]
         : []),
       ...planDrain(question, deploymentId, { serves }),
       ...planHpa(question, { wanted: spec.autoscaling && !serves }),
@@ -274,6 +274,10 @@ export function removeHpa({ name, hpa }: ObservedVersion, because: string): Vers
 
 export function scale(version: ObservedVersion, replicas: number, because: string): VersionAction {
   return { kind: "scaleVersion", ...target(version), replicas, because };
+}
+
+function heal(version: ObservedVersion, replicas: number, because: string): VersionAction {
+  return { kind: "healVersion", ...target(version), replicas, because };
 }
 
 export function target({ name, uid }: ObservedVersion) {

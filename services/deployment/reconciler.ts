@@ -43,6 +43,8 @@ function stepOf(action: DeploymentAction): string {
       return `create ReplicaSet ${action.version}`;
     case "scaleVersion":
       return `scale ReplicaSet ${action.version} to ${action.replicas}`;
+    case "healVersion":
+      return `heal ReplicaSet ${action.version}`;
     case "scaleToZero":
       return `scale ReplicaSet ${action.version} to 0`;
     case "removeVersion":

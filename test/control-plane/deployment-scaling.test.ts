@@ -79,7 +79,7 @@ test("the scale subresource scales the latest version, and says what it is", asy
   expect(await stage.registered("subresource")).toHaveLength(1);
 });
 
-test("V6: an older version with work has an autoscaler, and it is gone before the pods are", async () => {
+test("V6: an older version with work has an autoscaler, which is gone before the pods are; V4: and it has pods", async () => {
   const autoscaling = {
     minReplicas: 0,
     maxReplicas: 4,
@@ -108,15 +108,24 @@ test("V6: an older version with work has an autoscaler, and it is gone before th
   expect(await get("HorizontalPodAutoscaler", second)).toBeUndefined();
 
   // as an autoscaler does it
-  await stage.objects.patch(
-    "ReplicaSet",
-    { name: first, namespace: stage.namespace },
-    {
-      spec: { replicas: 2 },
-    },
-  );
+  const setReplicas = (replicas: number) =>
+    stage.objects.patch(
+      "ReplicaSet",
+      { name: first, namespace: stage.namespace },
+      { spec: { replicas } },
+    );
+  await setReplicas(2);
   await sleep(12_000);
   expect((await get("ReplicaSet", first))?.["spec"]).toMatchObject({ replicas: 2 });
+
+  // V4: as nobody should
+  await setReplicas(0);
+  const told = await until("it is healed", async () => {
+    const events = await eventsOf(stage.objects, keyOf("scaled"), "VersionHealed");
+    return events.length > 0 && events;
+  });
+  expect(told).toEqual([`${first}: it has no pods, but 1 unfinished invocation`]);
+  expect((await get("ReplicaSet", first))?.["spec"]).toMatchObject({ replicas: 1 });
 
   const mark = await stage.operator.mark();
   expect(await work.finish()).toBe("v1");

@@ -397,6 +397,7 @@ export class World {
   #change(set: ReplicaSet, action: Extract<VersionAction, { uid: string }>): void {
     switch (action.kind) {
       case "scaleVersion":
+      case "healVersion":
         this.#scale(set, action.replicas);
         break;
       case "recordDeploymentId":

@@ -115,7 +115,7 @@ test.each<[string, Parameters<typeof aDeletion>[0], Expected]>([
     {
       actions: [
         {
-          kind: "scaleVersion",
+          kind: "healVersion",
           version: "v2",
           uid: "uid-v2",
           replicas: 1,

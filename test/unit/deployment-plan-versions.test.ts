@@ -614,7 +614,7 @@ describe("an older version", () => {
         current: theCurrent({ specReplicas: 2 }),
         actions: [
           {
-            kind: "scaleVersion",
+            kind: "healVersion",
             ...V1,
             replicas: 2,
             because: "it has no pods, but 1 unfinished invocation",
@@ -632,7 +632,7 @@ describe("an older version", () => {
         current: theCurrent({ specReplicas: 0 }),
         actions: [
           {
-            kind: "scaleVersion",
+            kind: "healVersion",
             ...V1,
             replicas: 1,
             because: "it has no pods, but 1 unfinished invocation",
