@@ -10,11 +10,11 @@ import { PlannedResource } from "../kube/planned-resource.ts";
 import { attemptOf, type Known } from "../reconciler/attempt.ts";
 import type { Attempt, Failure, ResourceKind } from "../reconciler/resource-kind.ts";
 import type { ClusterAction, ClusterReason, ClusterStatus, SurveyReport } from "./api.ts";
-import { applyAction, type ApplyContext } from "./apply.ts";
-import { observeCluster, readCluster } from "./observe.ts";
-import { planCluster } from "./plan.ts";
-import { statusOf } from "./status.ts";
-import { SURVEYS } from "./survey.ts";
+import { applyAction, type ApplyContext } from "./apply/apply.ts";
+import { observeCluster, readCluster } from "./observe/observe.ts";
+import { planCluster } from "./plan/plan.ts";
+import { statusOf } from "./plan/status.ts";
+import { SURVEYS } from "./survey/survey.ts";
 
 /** RestateCluster as the reconciler takes it. */
 export function clusterKind(

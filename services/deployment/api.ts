@@ -6,7 +6,7 @@ import type { RestateDeploymentStatus } from "../../crds/restate-deployment-stat
 import type { RestateDeploymentSpec } from "../../crds/restate-deployment.ts";
 import type { ChildAction } from "../core/children.ts";
 import type { Outcome } from "../core/outcome.ts";
-import type { TargetPolicy } from "./refused-target.ts";
+import type { TargetPolicy } from "./observe/refused-target.ts";
 
 /** Why a RestateDeployment is or is not Ready. Users' alerts know these words. */
 export type DeploymentReason =

@@ -11,17 +11,17 @@ import { FRESH_MS, PlannedResource } from "../kube/planned-resource.ts";
 import { attemptOf, type Known } from "../reconciler/attempt.ts";
 import type { Attempt, Failure, Remembered, ResourceKind } from "../reconciler/resource-kind.ts";
 import type { DeploymentAction, DeploymentReason, DeploymentStatus, DrainReport } from "./api.ts";
-import { applyAction } from "./apply.ts";
-import { DRAINS } from "./drain-assistants.ts";
-import { tell } from "./events.ts";
+import { applyAction } from "./apply/apply.ts";
+import { DRAINS } from "./drain/drain-assistants.ts";
+import { tell } from "./apply/events.ts";
 import {
   observeDeployment,
   readDeployment,
   type ObservedDeployment,
   type ObserveContext,
-} from "./observe.ts";
-import { planDeployment } from "./plan.ts";
-import { statusPatch, withReady } from "./status.ts";
+} from "./observe/observe.ts";
+import { planDeployment } from "./plan/plan.ts";
+import { statusPatch, withReady } from "./plan/status.ts";
 
 /** RestateDeployment as the reconciler takes it. */
 export function deploymentKind(

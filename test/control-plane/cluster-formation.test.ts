@@ -13,7 +13,7 @@ import { RestateCluster } from "../../crds/restate-cluster.ts";
 import { buildNamespace } from "../../services/cluster/build/namespace.ts";
 import { buildServiceAccount } from "../../services/cluster/build/service-account.ts";
 import { buildStatefulSet } from "../../services/cluster/build/stateful-set.ts";
-import { clusterViewOf } from "../../services/cluster/plan.ts";
+import { clusterViewOf } from "../../services/cluster/plan/plan.ts";
 import { queryCluster } from "../../services/restate/cluster-query.ts";
 import { startClusterProxy, type ClusterProxy } from "../harness/cluster-proxy.ts";
 import { CONFIG } from "../unit/cluster-samples.ts";

@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
-import { versionHash, versionName } from "../../services/deployment/version-hash.ts";
+import { versionHash, versionName } from "../../services/deployment/plan/version-hash.ts";
 import { applyCluster, untilReady } from "../harness/clusters.ts";
 import { DeploymentStage, STAGE_TIMEOUT_MS } from "../harness/deployment-stage.ts";
 import {

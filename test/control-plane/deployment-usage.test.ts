@@ -8,7 +8,7 @@ import { join } from "node:path";
 import * as restate from "@restatedev/restate-sdk";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startRestateServer, type RestateServer } from "../../bootstrap/restate/server.ts";
-import { isUsed, readUsage } from "../../services/deployment/usage.ts";
+import { isUsed, readUsage } from "../../services/deployment/drain/usage.ts";
 import { RestateAdmin } from "../../services/restate/admin.ts";
 import { testRunDir } from "../harness/kubernetes.ts";
 import { until } from "../harness/until.ts";

@@ -14,7 +14,7 @@ import type {
   VersionStatus,
   VersionsQuestion,
 } from "../../services/deployment/api.ts";
-import type { DeletionQuestion } from "../../services/deployment/plan-deletion.ts";
+import type { DeletionQuestion } from "../../services/deployment/plan/plan-deletion.ts";
 
 export const FIRST_MS = Date.UTC(2026, 0, 1);
 const MAX_VERSIONS = 6;

@@ -8,8 +8,8 @@
  */
 import { describe, expect, test } from "vitest";
 import type { ObservedVersion, VersionAction } from "../../services/deployment/api.ts";
-import { planDeletion } from "../../services/deployment/plan-deletion.ts";
-import { planVersions } from "../../services/deployment/plan-versions.ts";
+import { planDeletion } from "../../services/deployment/plan/plan-deletion.ts";
+import { planVersions } from "../../services/deployment/plan/plan-versions.ts";
 import { FIRST_MS, StepFailed, World, isBroken, type ReplicaSet } from "./deployment-model.ts";
 import { seededRandom } from "./watcher-clock.ts";
 

@@ -41,9 +41,7 @@ const isGenerated = (path: string): boolean => path.endsWith("_pb.ts");
 
 /** Files that decide: functions of their arguments and of nothing else. */
 const isPure = (path: string): boolean =>
-  /^services\/(?:core\/|[^/]+\/(?:plan|status)(?:-[^/]*)?\.ts$|[^/]+\/build\/)|^watcher\/owners\.ts$/.test(
-    path,
-  );
+  /^services\/(?:core|[^/]+\/(?:plan|build))\/|^watcher\/owners\.ts$/.test(path);
 
 interface Import {
   /** Repository path of a file of ours, or the name of a package. */
@@ -149,7 +147,7 @@ const PACKAGES: readonly {
   {
     name: "@restatedev/restate-sdk",
     values:
-      /^services\/(?:main\.ts|reconciler\/|[^/]+\/(?:drain|survey|usage)[^/]*\.ts)|^bootstrap\/images\/example\/|^test\//,
+      /^services\/(?:main\.ts|reconciler\/|[^/]+\/(?:drain|survey)\/)|^bootstrap\/images\/example\/|^test\//,
     types: /^services\/telemetry\/sdk-logger\.ts$/,
   },
   {
@@ -219,8 +217,8 @@ const RULES: readonly Rule[] = [
     broken: [
       ["services/core/x.ts", 'import type { X } from "../kube/x.ts";'],
       ["services/kube/x.ts", 'import { x } from "../reconciler/x.ts";'],
-      ["services/reconciler/x.ts", 'import { x } from "../cluster/plan.ts";'],
-      ["services/cluster/x.ts", 'import type { X } from "../deployment/plan.ts";'],
+      ["services/reconciler/x.ts", 'import { x } from "../cluster/plan/plan.ts";'],
+      ["services/cluster/x.ts", 'import type { X } from "../deployment/plan/plan.ts";'],
       ["services/cluster/x.ts", 'import { x } from "../deployment/api.ts";'],
       ["services/cluster/x.ts", 'import { x } from "../../bootstrap/restate/wait.ts";'],
       ["services/x.ts", 'import { x } from "../bootstrap/kubernetes/node.ts";'],
@@ -229,7 +227,7 @@ const RULES: readonly Rule[] = [
       ["watcher/x.ts", 'import type { X } from "../services/core/resource.ts";'],
       ["watcher/x.ts", 'import { x } from "../services/core/digest.ts";'],
       ["crds/x.ts", 'import { x } from "../services/core/digest.ts";'],
-      ["bootstrap/x.ts", 'import { x } from "../services/cluster/plan.ts";'],
+      ["bootstrap/x.ts", 'import { x } from "../services/cluster/plan/plan.ts";'],
       ["bootstrap/x.ts", 'import "../test/harness/x.ts";'],
       ["bootstrap/images/example/x.ts", 'import { x } from "../scratch.ts";'],
       ["services/core/x.ts", 'import {\n  type A,\n  b,\n} from "../kube/x.ts";'],
@@ -238,7 +236,7 @@ const RULES: readonly Rule[] = [
       ["services/core/x.ts", 'import { x } from "./digest.ts";'],
       ["services/cluster/x.ts", 'import type { X } from "../deployment/api.ts";'],
       ["services/cluster/build/x.ts", 'import { x } from "../../core/digest.ts";'],
-      ["test/unit/x.test.ts", 'import { x } from "../../services/cluster/plan.ts";'],
+      ["test/unit/x.test.ts", 'import { x } from "../../services/cluster/plan/plan.ts";'],
     ],
   },
   {
@@ -252,18 +250,27 @@ const RULES: readonly Rule[] = [
       }),
     broken: [
       ["services/cluster/reconciler.ts", 'import { object } from "@restatedev/restate-sdk";'],
-      ["services/cluster/plan.ts", 'import type { Context } from "@restatedev/restate-sdk";'],
+      ["services/cluster/plan/plan.ts", 'import type { Context } from "@restatedev/restate-sdk";'],
       ["services/telemetry/sdk-logger.ts", 'import { x } from "@restatedev/restate-sdk";'],
       ["watcher/x.ts", 'import { x } from "@restatedev/restate-sdk/fetch";'],
-      ["services/cluster/observe.ts", 'import { KubeConfig } from "@kubernetes/client-node";'],
-      ["services/cluster/observe.ts", 'import { type V1Pod } from "@kubernetes/client-node";'],
+      [
+        "services/cluster/observe/observe.ts",
+        'import { KubeConfig } from "@kubernetes/client-node";',
+      ],
+      [
+        "services/cluster/observe/observe.ts",
+        'import { type V1Pod } from "@kubernetes/client-node";',
+      ],
       ["watcher/follow.ts", 'import { Watch } from "@kubernetes/client-node";'],
-      ["services/cluster/apply.ts", 'import { createClient } from "@connectrpc/connect";'],
+      ["services/cluster/apply/apply.ts", 'import { createClient } from "@connectrpc/connect";'],
       ["bootstrap/x.ts", 'import { vi } from "vitest";'],
     ],
     fine: [
-      ["services/deployment/drain.ts", 'import { object } from "@restatedev/restate-sdk";'],
-      ["services/cluster/observe.ts", 'import type { V1Pod } from "@kubernetes/client-node";'],
+      ["services/deployment/drain/drain.ts", 'import { object } from "@restatedev/restate-sdk";'],
+      [
+        "services/cluster/observe/observe.ts",
+        'import type { V1Pod } from "@kubernetes/client-node";',
+      ],
       ["watcher/watch.ts", 'import { KubeConfig } from "@kubernetes/client-node";'],
     ],
   },
@@ -276,14 +283,17 @@ const RULES: readonly Rule[] = [
         .map(([reached, by]) => `${reached}, by ${by}`),
     broken: [
       ["services/core/x.ts", 'import { createHash } from "node:crypto";'],
-      ["services/cluster/plan.ts", 'import { emitEvent } from "../kube/events.ts";'],
-      ["services/cluster/status-x.ts", 'import { applyAction } from "./apply.ts";'],
+      ["services/cluster/plan/plan.ts", 'import { emitEvent } from "../../kube/events.ts";'],
+      ["services/cluster/plan/x.ts", 'import { applyAction } from "../apply/apply.ts";'],
       ["services/cluster/build/x.ts", 'import { x } from "../../kube/client.ts";'],
-      ["services/deployment/plan-versions.ts", 'import { request } from "undici";'],
+      ["services/deployment/plan/plan-versions.ts", 'import { request } from "undici";'],
       ["watcher/owners.ts", 'import { log } from "./log.ts";'],
     ],
     fine: [
-      ["services/cluster/plan.ts", 'import type { ObservedCluster } from "./observe.ts";'],
+      [
+        "services/cluster/plan/plan.ts",
+        'import type { ObservedCluster } from "../observe/observe.ts";',
+      ],
       ["services/core/x.ts", 'import { sha256 } from "@noble/hashes/sha2.js";'],
     ],
   },
@@ -293,8 +303,8 @@ const RULES: readonly Rule[] = [
     wrong: (_, source) => EFFECT.exec(codeOf(source)) ?? [],
     broken: [
       ["services/core/x.ts", "const now = new Date();"],
-      ["services/cluster/plan.ts", "const now = Date.now();"],
-      ["services/cluster/status.ts", "const r = Math.random();"],
+      ["services/cluster/plan/plan.ts", "const now = Date.now();"],
+      ["services/deployment/plan/status.ts", "const r = Math.random();"],
       ["services/cluster/build/x.ts", "const x = process.env;"],
       ["watcher/owners.ts", "setTimeout(run, 1);"],
       ["services/core/x.ts", "names.toSorted((a, b) => a.localeCompare(b));"],

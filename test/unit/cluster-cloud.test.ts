@@ -14,14 +14,21 @@ import {
 import { buildCanary, wantedCanary } from "../../services/cluster/build/canary.ts";
 import { managedForeignKinds } from "../../services/cluster/build/cloud-request.ts";
 import { buildChildren } from "../../services/cluster/build/children.ts";
-import type { ObservedCanary, ObservedCloud } from "../../services/cluster/observe-cloud.ts";
-import { observeCluster } from "../../services/cluster/observe.ts";
-import { clusterViewOf, planCluster, type ClusterQuestion } from "../../services/cluster/plan.ts";
+import type {
+  ObservedCanary,
+  ObservedCloud,
+} from "../../services/cluster/observe/observe-cloud.ts";
+import { observeCluster } from "../../services/cluster/observe/observe.ts";
+import {
+  clusterViewOf,
+  planCluster,
+  type ClusterQuestion,
+} from "../../services/cluster/plan/plan.ts";
 import { refOf } from "../../services/core/children.ts";
 import type { AnyManifest } from "../../services/core/manifest.ts";
 import { titleOf } from "../../services/core/resource.ts";
-import { CONFIG, NOW_MS, aCluster, appliedOf, liveOf, settledQuestion } from "./cluster-samples.ts";
 import { World } from "../simulation/cluster-model.ts";
+import { CONFIG, NOW_MS, aCluster, appliedOf, liveOf, settledQuestion } from "./cluster-samples.ts";
 
 const ROLE = "arn:aws:iam::111122223333:role/restate";
 const EMAIL = "restate@shop-prod.iam.gserviceaccount.com";

@@ -1,7 +1,7 @@
 /** With autoProvision Restate's own provisioning must be off: rows of a configuration and what is said about it. */
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
-import { configProblem } from "../../services/cluster/config-problem.ts";
+import { configProblem } from "../../services/cluster/plan/config-problem.ts";
 import { aCluster } from "./cluster-samples.ts";
 
 const SET_IT =

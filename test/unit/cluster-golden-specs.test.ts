@@ -6,8 +6,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { podProblem } from "../../services/cluster/pod-problem.ts";
-import { clusterViewOf } from "../../services/cluster/plan.ts";
+import { podProblem } from "../../services/cluster/plan/pod-problem.ts";
+import { clusterViewOf } from "../../services/cluster/plan/plan.ts";
 import {
   GOLDEN_SPECS,
   changesOf,

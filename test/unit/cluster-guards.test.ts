@@ -6,10 +6,10 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import { describe, expect, test } from "vitest";
 import type { ClusterAction } from "../../services/cluster/api.ts";
-import type { ObservedCluster } from "../../services/cluster/observe.ts";
-import { runningImagesOf } from "../../services/cluster/observe-images.ts";
-import { planCluster, type ClusterQuestion } from "../../services/cluster/plan.ts";
-import { appliedClaim } from "../../services/cluster/plan-volumes.ts";
+import type { ObservedCluster } from "../../services/cluster/observe/observe.ts";
+import { runningImagesOf } from "../../services/cluster/observe/observe-images.ts";
+import { planCluster, type ClusterQuestion } from "../../services/cluster/plan/plan.ts";
+import { appliedClaim } from "../../services/cluster/plan/plan-volumes.ts";
 import { keyOf } from "../../services/core/children.ts";
 import { titleOf } from "../../services/core/resource.ts";
 import { NOW, NOW_MS, RECONCILED, aClaim, aCluster, settledQuestion } from "./cluster-samples.ts";

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import type { AnyManifest } from "../../services/core/manifest.ts";
-import { withAnnotationOf } from "../../services/cluster/kept-annotation.ts";
+import { withAnnotationOf } from "../../services/cluster/apply/kept-annotation.ts";
 import { aCluster, manifestsOf } from "./cluster-samples.ts";
 
 const KEY = "kubectl.kubernetes.io/last-applied-configuration";

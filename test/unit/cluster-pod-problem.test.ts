@@ -1,8 +1,8 @@
 /** What a user adds to the pods and cannot have: refused by field, with the operator's own names, before anything is written. */
 import { describe, expect, test } from "vitest";
 import type { RestateClusterSpec } from "../../crds/restate-cluster.ts";
-import { clusterViewOf, planCluster } from "../../services/cluster/plan.ts";
-import { podProblem } from "../../services/cluster/pod-problem.ts";
+import { clusterViewOf, planCluster } from "../../services/cluster/plan/plan.ts";
+import { podProblem } from "../../services/cluster/plan/pod-problem.ts";
 import { CONFIG, aCluster, settledQuestion } from "./cluster-samples.ts";
 
 interface Row {

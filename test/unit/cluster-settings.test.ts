@@ -5,10 +5,10 @@
 import { describe, expect, test } from "vitest";
 import type { RestateClusterSpec } from "../../crds/restate-cluster.ts";
 import type { ClusterBuilding } from "../../services/cluster/api.ts";
-import { configProblem } from "../../services/cluster/config-problem.ts";
-import type { ObservedCluster } from "../../services/cluster/observe.ts";
-import { planCluster } from "../../services/cluster/plan.ts";
-import { formedOf, settingsOf } from "../../services/cluster/settings.ts";
+import { configProblem } from "../../services/cluster/plan/config-problem.ts";
+import type { ObservedCluster } from "../../services/cluster/observe/observe.ts";
+import { planCluster } from "../../services/cluster/plan/plan.ts";
+import { formedOf, settingsOf } from "../../services/cluster/plan/settings.ts";
 import { refOf } from "../../services/core/children.ts";
 import { titleOf } from "../../services/core/resource.ts";
 import { CONFIG, NOW_MS, aClaim, aCluster, liveOf, manifestsOf } from "./cluster-samples.ts";

@@ -1,8 +1,8 @@
 /** Status: whole, only when it differs from what is there, and never for a time alone. */
 import { describe, expect, test } from "vitest";
 import type { ClusterSurvey, SurveyReport, SurveyedNode } from "../../services/cluster/api.ts";
-import type { ObservedStatefulSet } from "../../services/cluster/observe.ts";
-import { statusOf, type ReadyClaim } from "../../services/cluster/status.ts";
+import type { ObservedStatefulSet } from "../../services/cluster/observe/observe.ts";
+import { statusOf, type ReadyClaim } from "../../services/cluster/plan/status.ts";
 import {
   BEFORE,
   NOW,

@@ -4,9 +4,9 @@
  */
 import { describe, expect, test } from "vitest";
 import type { ClusterSurvey, SurveyReport } from "../../services/cluster/api.ts";
-import { planSurvey } from "../../services/cluster/plan-survey.ts";
-import { planCluster } from "../../services/cluster/plan.ts";
-import { surveyOf } from "../../services/cluster/survey-answer.ts";
+import { planSurvey } from "../../services/cluster/plan/plan-survey.ts";
+import { planCluster } from "../../services/cluster/plan/plan.ts";
+import { surveyOf } from "../../services/cluster/survey/survey-answer.ts";
 import {
   UNREAD,
   delayBefore,
@@ -15,7 +15,7 @@ import {
   reportOf,
   saysMore,
   type SurveyReading,
-} from "../../services/cluster/survey-reading.ts";
+} from "../../services/cluster/survey/survey-reading.ts";
 import {
   CONFIG,
   UNREAD_REPORT,

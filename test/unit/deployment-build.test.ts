@@ -12,7 +12,7 @@ import { buildHpa } from "../../services/deployment/build/horizontal-pod-autosca
 import { buildReplicaSet, replicaSetProblem } from "../../services/deployment/build/replica-set.ts";
 import { buildVersionService, targetPortOf } from "../../services/deployment/build/service.ts";
 import { buildStableService } from "../../services/deployment/build/stable-service.ts";
-import { versionHash, versionName } from "../../services/deployment/version-hash.ts";
+import { versionHash, versionName } from "../../services/deployment/plan/version-hash.ts";
 
 type Json = { readonly [member: string]: unknown };
 

@@ -5,8 +5,8 @@ import {
   readingOf,
   saysMore,
   type DrainState,
-} from "../../services/deployment/drain.ts";
-import type { DeploymentUsage, UsageAnswer } from "../../services/deployment/usage.ts";
+} from "../../services/deployment/drain/drain.ts";
+import type { DeploymentUsage, UsageAnswer } from "../../services/deployment/drain/usage.ts";
 
 const START_MS = Date.UTC(2026, 0, 1);
 const START = "2026-01-01T00:00:00Z";

@@ -1,7 +1,7 @@
 /** Decisions about a RestateDeployment that is being deleted, named after the invariants of plan-deletion.ts. */
 import { expect, test } from "vitest";
 import type { VersionAction } from "../../services/deployment/api.ts";
-import { planDeletion, type DeletionPlan } from "../../services/deployment/plan-deletion.ts";
+import { planDeletion, type DeletionPlan } from "../../services/deployment/plan/plan-deletion.ts";
 import {
   NOW_MS,
   UNREGISTERED,

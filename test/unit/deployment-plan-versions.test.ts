@@ -6,7 +6,7 @@ import type {
   VersionsPlan,
   VersionsQuestion,
 } from "../../services/deployment/api.ts";
-import { planVersions } from "../../services/deployment/plan-versions.ts";
+import { planVersions } from "../../services/deployment/plan/plan-versions.ts";
 import {
   BEFORE,
   NOW,

@@ -3,14 +3,14 @@ import { describe, expect, test } from "vitest";
 import { RestateDeployment } from "../../crds/restate-deployment.ts";
 import { keyOf, refOf, type AppliedObjects } from "../../services/core/children.ts";
 import { digestOf } from "../../services/core/digest.ts";
-import type { ObservedDeployment } from "../../services/deployment/observe.ts";
-import type { VersionObject } from "../../services/deployment/observed-version.ts";
+import type { ObservedDeployment } from "../../services/deployment/observe/observe.ts";
+import type { VersionObject } from "../../services/deployment/observe/observed-version.ts";
 import {
   FOREIGN,
   desiredServices,
   planDeployment,
   type DeploymentQuestion,
-} from "../../services/deployment/plan.ts";
+} from "../../services/deployment/plan/plan.ts";
 import { BEFORE, NOW, NOW_MS, aReport, aVersion, theCurrent } from "./deployment-samples.ts";
 
 const FINALIZER = "deployments.restate.dev";

@@ -6,7 +6,7 @@ import {
   servedBy,
   versionOf,
   type RegistrySite,
-} from "../../services/deployment/registry.ts";
+} from "../../services/deployment/observe/registry.ts";
 
 const SITE: RegistrySite = {
   registrant: { kubernetes: "cluster-uid", namespace: "shop", name: "cart" },

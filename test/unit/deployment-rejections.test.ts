@@ -1,6 +1,6 @@
 /** What an unsuccessful answer of the admin API means. */
 import { expect, test } from "vitest";
-import { classifyAdminFailure } from "../../services/deployment/rejections.ts";
+import { classifyAdminFailure } from "../../services/deployment/apply/rejections.ts";
 
 const message = "said";
 const stalled = { kind: "stalled", reason: "AdminCallRejected", message };

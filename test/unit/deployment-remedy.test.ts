@@ -15,7 +15,7 @@ import {
   readingOf,
   saysMore,
   type DrainState,
-} from "../../services/deployment/drain.ts";
+} from "../../services/deployment/drain/drain.ts";
 import {
   UNTREATED,
   hindranceOf,
@@ -26,9 +26,9 @@ import {
   type RemedyStep,
   type Treatment,
   type Underway,
-} from "../../services/deployment/plan-remedy.ts";
-import { planVersions } from "../../services/deployment/plan-versions.ts";
-import { pickInvocations, treatInvocations } from "../../services/deployment/remedy.ts";
+} from "../../services/deployment/plan/plan-remedy.ts";
+import { planVersions } from "../../services/deployment/plan/plan-versions.ts";
+import { pickInvocations, treatInvocations } from "../../services/deployment/drain/remedy.ts";
 import { RestateAdmin } from "../../services/restate/admin.ts";
 import {
   BEFORE,

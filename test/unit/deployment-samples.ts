@@ -4,7 +4,7 @@ import type {
   ObservedVersion,
   VersionsQuestion,
 } from "../../services/deployment/api.ts";
-import type { DeletionQuestion } from "../../services/deployment/plan-deletion.ts";
+import type { DeletionQuestion } from "../../services/deployment/plan/plan-deletion.ts";
 
 export const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 export const NOW = "2026-01-02T03:04:05Z";

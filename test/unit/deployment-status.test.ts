@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { RestateDeployment } from "../../crds/restate-deployment.ts";
 import type { VersionStatus } from "../../services/deployment/api.ts";
-import { statusOf, statusPatch, withReady } from "../../services/deployment/status.ts";
+import { statusOf, statusPatch, withReady } from "../../services/deployment/plan/status.ts";
 import { BEFORE, NOW, NOW_MS, theCurrent } from "./deployment-samples.ts";
 
 const deployment = (status?: object, selector?: object) =>

@@ -1,12 +1,15 @@
 /** Where the operator calls, under which URL a version is known, and where it does not go whoever asks. */
 import { describe, expect, test } from "vitest";
-import { adminTargetOf, inProcessTunnelOf } from "../../services/deployment/admin-target.ts";
-import { deploymentUrlOf } from "../../services/deployment/deployment-url.ts";
+import {
+  adminTargetOf,
+  inProcessTunnelOf,
+} from "../../services/deployment/observe/admin-target.ts";
+import { deploymentUrlOf } from "../../services/deployment/observe/deployment-url.ts";
 import {
   refusedAddress,
   refusedResolution,
   refusedTarget,
-} from "../../services/deployment/refused-target.ts";
+} from "../../services/deployment/observe/refused-target.ts";
 import { guardedLookup } from "../../services/restate/dial.ts";
 
 const token = { secretName: "cloud-token", key: "token" };

@@ -5,7 +5,7 @@ import {
   versionHash,
   versionName,
   type VersionQuestion,
-} from "../../services/deployment/version-hash.ts";
+} from "../../services/deployment/plan/version-hash.ts";
 
 const D01: VersionQuestion = {
   template: {

@@ -7,7 +7,7 @@
 import type { V1ReplicaSet } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { DeploymentView, InProcessTunnel } from "../api.ts";
-import { podTemplateJson } from "../version-hash.ts";
+import { podTemplateJson } from "../plan/version-hash.ts";
 import {
   POD_TEMPLATE_ANNOTATION,
   POD_TEMPLATE_HASH_LABEL,
