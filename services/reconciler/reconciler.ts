@@ -4,7 +4,8 @@
  * R1 Every effect is a step of its own, idempotent and bounded: a key that is busy for ever would block its own fix.
  * R2 A plan is only carried out on the resource, uid and generation, it was made for.
  * R3 A failure is written to the resource, retried later by a timer of its own, and shown as a failed invocation; the
- *    key is free meanwhile.
+ *    key is free meanwhile. One that trying again might have cured (an API server that was away for some seconds) is
+ *    written only when it comes twice in a row: it says nothing about the resource.
  * R4 What a wake says is never believed: it names a cause for people to read, and everything is read afresh.
  * R5 `wake` and `resync` carry constant idempotency keys and keep nothing, so bursts collapse and nothing is lost
  *    (measured; see ARCHITECTURE). They are never sent with a delay (`wake`) or from themselves (`resync`).
@@ -46,7 +47,9 @@ const STEP = {
 const OPTIONS = {
   ...OBJECT_OPTIONS,
   asTerminalError: (error: unknown) =>
-    error instanceof KubeError && !error.retryable ? new TerminalError(error.message) : undefined,
+    error instanceof KubeError && !error.retryable
+      ? new TerminalError(error.message, { errorCode: error.status })
+      : undefined,
 } as const;
 
 /** The virtual object that reconciles one kind of resource, keyed by resource name. */
@@ -350,6 +353,9 @@ async function armNext<Action extends AnyAction, Status, Reason extends string, 
   writeMemory(ctx, memory);
 }
 
+/** Code of the error of a step that failed each time it was tried. What was refused has the status of the refusal. */
+const EXHAUSTED = 500;
+
 /** Says that a reconcile failed, arms the retry, and answers the error that ends the invocation (R3). */
 async function failed<Action extends AnyAction, Status, Reason extends string, Report>(
   run: Reconcile<Action, Status, Reason, Report>,
@@ -364,11 +370,13 @@ async function failed<Action extends AnyAction, Status, Reason extends string, R
   const { attempt, memory, action, error } = failure;
   const reason = run.kind.reasonOfFailure(action);
   const { message } = error;
-  try {
-    await ctx.run("write failure", () => attempt.writeFailure({ reason, message }), STEP);
-  } catch (second) {
-    // Most often the same cause: what cannot be read cannot be written. The failed invocation still says why.
-    if (!(second instanceof TerminalError) || second instanceof CancelledError) throw second;
+  if (memory.failures > 0 || error.code !== EXHAUSTED) {
+    try {
+      await ctx.run("write failure", () => attempt.writeFailure({ reason, message }), STEP);
+    } catch (second) {
+      // Most often the same cause: what cannot be read cannot be written. The failed invocation still says why.
+      if (!(second instanceof TerminalError) || second instanceof CancelledError) throw second;
+    }
   }
   const nowMs = await ctx.date.now();
   memory.failures += 1;

@@ -139,9 +139,9 @@ test(
     await sleep(SETTLED_MS);
     expect(await operator.writesSince(silence)).toEqual([]);
     // O6, O12: nothing paused, no journal mismatch, nothing left of what is gone
-    expect(await operator.unfinished()).toMatchObject([
-      { key: "bystander", handler: "resync", status: "scheduled" },
-      { service: "ClusterSurvey", key: "bystander", handler: "poll", status: "scheduled" },
+    expect(await operator.idle()).toMatchObject([
+      { service: "ClusterReconciler", key: "bystander", handler: "resync" },
+      { service: "ClusterSurvey", key: "bystander", handler: "poll" },
     ]);
     for (const { name } of lives) {
       await operator.untilForgotten(name);

@@ -112,10 +112,10 @@ describe("a minimal cluster", () => {
   });
 
   test("the only invocations that are left are the timers of the next look and of the next survey", async () => {
-    const left = (await operator.unfinished()).filter(({ key }) => key === name);
+    const left = (await operator.idle()).filter(({ key }) => key === name);
     expect(left).toMatchObject([
-      { service: "ClusterReconciler", handler: "resync", status: "scheduled" },
-      { service: "ClusterSurvey", handler: "poll", status: "scheduled" },
+      { service: "ClusterReconciler", handler: "resync" },
+      { service: "ClusterSurvey", handler: "poll" },
     ]);
   });
 

@@ -268,12 +268,16 @@ export class TestOperator {
     );
   }
 
-  /** Resolves when no invocation is queued, under way, paused or retried: timers are all there is. Rejects with those that stay. */
-  async idle(): Promise<void> {
-    await until("the reconcilers are idle", async () => {
-      const busy = (await this.unfinished()).filter(({ status }) => status !== "scheduled");
+  /**
+   * Resolves when no invocation is queued, under way, paused or retried, with the timers, which are all there is. Rejects
+   * with those that stay.
+   */
+  idle(): Promise<Invocation[]> {
+    return until("the reconcilers are idle", async () => {
+      const unfinished = await this.unfinished();
+      const busy = unfinished.filter(({ status }) => status !== "scheduled");
       if (busy.length > 0) throw new Error(JSON.stringify(busy));
-      return true;
+      return unfinished;
     });
   }
 
