@@ -63,3 +63,14 @@ export async function readMemory(ctx: ObjectContext | ObjectSharedContext): Prom
 export function writeMemory(ctx: ObjectContext, memory: Memory): void {
   ctx.set<Stored>(MEMORY, { schema: SCHEMA_VERSION, ...memory });
 }
+
+/** What was applied, with what an action has changed; `null`: it is forgotten. */
+export function withApplied(
+  before: Memory["applied"],
+  changes: Readonly<Record<string, Memory["applied"][string] | null>>,
+): Memory["applied"] {
+  const entries = Object.entries({ ...before, ...changes });
+  return Object.fromEntries(
+    entries.flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
+  );
+}

@@ -27,7 +27,7 @@ import type { ResourceIdentity } from "../core/resource.ts";
 import { KubeError } from "../kube/errors.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Cause, ReconcilerHandlers, RetryRequest, Self } from "./api.ts";
-import { readMemory, writeMemory, type LastReconcile, type Memory } from "./memory.ts";
+import { readMemory, withApplied, writeMemory, type LastReconcile, type Memory } from "./memory.ts";
 import { NOTHING_KEPT, OBJECT_OPTIONS } from "./object-options.ts";
 import type { ActionResult, Attempt, ResourceKind } from "./resource-kind.ts";
 import { armResync, armRetry, disarmRetry, forgetTimers } from "./timers.ts";
@@ -297,16 +297,6 @@ function sendToAssistant<Action extends AnyAction, Status, Reason extends string
     "sent",
   );
   return true;
-}
-
-function withApplied(
-  before: Memory["applied"],
-  changes: Readonly<Record<string, Memory["applied"][string] | null>>,
-): Memory["applied"] {
-  const entries = Object.entries({ ...before, ...changes });
-  return Object.fromEntries(
-    entries.flatMap(([key, value]) => (value === null ? [] : [[key, value]])),
-  );
 }
 
 /** How soon a superseded plan is made afresh if no wake does it before. */
