@@ -23,6 +23,8 @@ const project = (name: string, { order, timeoutMs, clusters }: Layer) => ({
       : {
           maxWorkers: clusters,
           globalSetup: ["harness/kubernetes-teardown.ts"],
+          // A machine that stalls for a moment is no finding; a test that needed its second try is listed as such.
+          retry: 1,
         }),
   },
 });

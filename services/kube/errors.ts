@@ -8,6 +8,9 @@
 /** Longest text taken from an API server's answer. */
 const MESSAGE_MAX_CHARS = 512;
 
+/** Nothing can be made any more in a namespace that is being deleted. */
+export const NAMESPACE_TERMINATING = "NamespaceTerminating";
+
 /** Statuses that a later attempt of the same request can turn into success. */
 const RETRYABLE_STATUSES = new Set([408, 409, 429, 500, 502, 503, 504]);
 
@@ -16,7 +19,7 @@ export class KubeError extends Error {
   override readonly name = "KubeError";
   /** HTTP status; 0 when there was no answer. */
   readonly status: number;
-  /** `reason` of the API server's Status, such as `Invalid` or `Forbidden`. */
+  /** `reason` of the API server's Status, such as `Invalid` or `Forbidden`; or `NamespaceTerminating`, which is the cause of one. */
   readonly reason: string;
 
   constructor(status: number, reason: string, message: string) {
@@ -55,9 +58,10 @@ export function kubeErrorOf(request: string, status: number, body: string): Kube
   const message = parsed.message ?? "";
   const plain = status === 403 ? message : withoutValues(message);
   const said = causes.length > 0 ? causes.join("; ") : plain;
+  const cause = parsed.details?.causes?.find((each) => each.reason === NAMESPACE_TERMINATING);
   return new KubeError(
     status,
-    reason,
+    cause === undefined ? reason : NAMESPACE_TERMINATING,
     printable(`${request} was refused (${status} ${reason})${said === "" ? "" : `: ${said}`}`),
   );
 }

@@ -4,8 +4,11 @@
  */
 import type { AppliedObjects } from "../core/children.ts";
 import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
+import { KubeError, NAMESPACE_TERMINATING } from "../kube/errors.ts";
 import type { PlannedResource } from "../kube/planned-resource.ts";
 import type { ActionResult, Attempt, Failure, Remembered } from "./resource-kind.ts";
+
+const SUPERSEDED: ActionResult = { kind: "superseded" };
 
 interface Identified {
   readonly metadata: { readonly uid: string; readonly generation: number };
@@ -66,11 +69,18 @@ export function attemptOf<
     },
     async apply(action, identity) {
       const resource = await planned.current(identity);
-      return resource === undefined ? { kind: "superseded" } : parts.act(resource, action);
+      if (resource === undefined) return SUPERSEDED;
+      try {
+        return await parts.act(resource, action);
+      } catch (error) {
+        // The namespace is going, and the resource next: its deletion is what is planned then.
+        if (error instanceof KubeError && error.reason === NAMESPACE_TERMINATING) return SUPERSEDED;
+        throw error;
+      }
     },
     async writeStatus(status, identity) {
       const resource = await planned.current(identity);
-      if (resource === undefined) return { kind: "superseded" };
+      if (resource === undefined) return SUPERSEDED;
       await parts.patchStatus(resource, status);
       return { kind: "done" };
     },
