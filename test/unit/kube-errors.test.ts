@@ -9,6 +9,9 @@ const cause = (field: string, message: string) => ({ reason: "FieldValueInvalid"
 const invalid = (...causes: object[]): string =>
   status({ reason: "Invalid", message: "not to be used", details: { causes } });
 
+const forbidden = (...causes: object[]): string =>
+  status({ reason: "Forbidden", message: "forbidden", details: { causes } });
+
 describe("what is said", () => {
   test.each<[string, number, string, string]>([
     [
@@ -53,6 +56,20 @@ describe("what is said", () => {
   test("at most 512 characters", () => {
     const long = kubeErrorOf(REQUEST, 500, status({ message: "x".repeat(5_000) })).message;
     expect([long.length, long.endsWith("…")]).toEqual([512, true]);
+  });
+});
+
+describe("the reason", () => {
+  test.each<[string, object[], string]>([
+    ["is the status's own", [], "Forbidden"],
+    ["is told from others by no other cause", [cause("a", "b")], "Forbidden"],
+    [
+      "is that the namespace is going, where that is a cause",
+      [cause("a", "b"), { reason: "NamespaceTerminating", field: "metadata.namespace" }],
+      "NamespaceTerminating",
+    ],
+  ])("%s", (_, causes, expected) => {
+    expect(kubeErrorOf(REQUEST, 403, forbidden(...causes)).reason).toBe(expected);
   });
 });
 
