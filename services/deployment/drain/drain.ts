@@ -45,11 +45,6 @@ const POLL_SCHEDULED_MS = 5 * 60_000;
 const SLOWER = 1.5;
 
 const PRIVATE = { ...NOTHING_KEPT, ingressPrivate: true } as const;
-/**
- * A poll that waits for a count gives its place among the invocations under way back soon: with more drains than there are
- * places, polls would hold all of them, and no count could begin until they time out (measured: 200 drains, 83 s).
- */
-const POLL = { ...PRIVATE, inactivityTimeout: { seconds: 1 } } as const;
 /** How long a person can read that a drain began or ended. */
 const KEPT = {
   journalRetention: { hours: 24 },
@@ -119,7 +114,7 @@ export function defineVersionDrain({ admins }: { readonly admins: AdminPool }) {
         await sendPoll(ctx, drain, 0);
         if (known !== undefined && !isSameRemedy(known, drain)) wakeReconciler(ctx, drain);
       }),
-      poll: handlers.object.exclusive(POLL, async (ctx: ObjectContext, { n }: { n: number }) => {
+      poll: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext, { n }: { n: number }) => {
         const drain = await ctx.get<DrainState>(DRAIN);
         if (drain?.next?.n !== n) return; // D1
         const answer = await ctx
