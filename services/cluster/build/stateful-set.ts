@@ -14,6 +14,7 @@ import type { ClusterConfig, ClusterView, ForeignKind } from "../api.ts";
 import { configMapName } from "./config-map.ts";
 import { childMetadata, formedAnnotation, instanceLabels } from "./metadata.ts";
 import { buildPodParts, type PodPart } from "./pod-parts.ts";
+import { HEADLESS_SERVICE_NAME } from "./services.ts";
 
 export const STATEFUL_SET_NAME = "restate";
 const TERMINATION_GRACE_SECONDS = 60;
@@ -40,7 +41,7 @@ export function buildStatefulSet(
           ? undefined
           : { type: "RollingUpdate", rollingUpdate: { partition: NO_ORDINAL } },
       podManagementPolicy: "Parallel",
-      serviceName: "restate-cluster",
+      serviceName: HEADLESS_SERVICE_NAME,
       selector: { matchLabels: instanceLabels(cluster.name) },
       template: buildPodTemplate(cluster, buildPodParts(cluster, config, inPods)),
       volumeClaimTemplates: [buildStorageClaim(cluster)],

@@ -12,7 +12,7 @@ import type { RestateClusterSpec } from "../../../crds/restate-cluster.ts";
 import type { ClusterBuilding, Setting, Settings } from "../api.ts";
 import { FORMED_ANNOTATION } from "../build/metadata.ts";
 import { HEADLESS_SERVICE_NAME } from "../build/services.ts";
-import { STATEFUL_SET_NAME } from "../build/stateful-set.ts";
+import { STATEFUL_SET_NAME, replicasOf } from "../build/stateful-set.ts";
 import type { ObservedCluster } from "../observe/observe.ts";
 import { readConfig, type ReadConfig } from "./config-toml.ts";
 
@@ -56,7 +56,7 @@ export function formedOf(observed: ObservedCluster): number | undefined {
   if (mark !== undefined) return mark; // F4
   const { spec } = observed.cluster;
   if (!isToBeFormed(spec) || (made.length > 0 && hasRunOthers(observed))) return undefined; // F2, F3
-  return replicasAskedFor(spec) > 1 ? REPLICATION : 1;
+  return replicasOf({ spec }) > 1 ? REPLICATION : 1;
 }
 
 /** The same, as a part of what children are built from. */
@@ -68,17 +68,13 @@ export function formedBy(observed: ObservedCluster): Pick<ClusterBuilding, "form
 /** Whether the specification makes several nodes and leaves out what would make them one cluster, or who provisions it (F2). */
 export function isToBeFormed(spec: RestateClusterSpec): boolean {
   const byOperator = spec.cluster?.autoProvision === true;
-  const several = replicasAskedFor(spec) > 1;
+  const several = replicasOf({ spec }) > 1;
   if ((!byOperator && !several) || isSaidElsewhere(spec)) return false;
   const config = readConfig(spec.config ?? undefined);
   if (config.kind === "unreadable") return false;
   const provisioner = { name: AUTO_PROVISION, at: ["auto-provision"] };
   if (byOperator && !isSet(spec, config, provisioner)) return true;
   return several && !isToldMetadata(spec, config);
-}
-
-function replicasAskedFor(spec: RestateClusterSpec): number {
-  return spec.compute.replicas ?? 1;
 }
 
 /** Whether another node than the first one has ever been made: its volume is there, or it is asked for already. */
