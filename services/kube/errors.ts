@@ -11,6 +11,8 @@ const MESSAGE_MAX_CHARS = 512;
 /** Nothing can be made any more in a namespace that is being deleted. */
 export const NAMESPACE_TERMINATING = "NamespaceTerminating";
 
+const FORBIDDEN = 403;
+
 /** Statuses that a later attempt of the same request can turn into success. */
 const RETRYABLE_STATUSES = new Set([408, 409, 429, 500, 502, 503, 504]);
 
@@ -31,6 +33,15 @@ export class KubeError extends Error {
   /** Whether the same request can succeed later without anybody changing anything. */
   get retryable(): boolean {
     return this.status === 0 || RETRYABLE_STATUSES.has(this.status);
+  }
+
+  /**
+   * Whether it can say nothing about the request at all, and only that the API server is not ready: besides what is retryable,
+   * a 403, with which one that has just started answers everything until it has read who may do what (measured: for a second
+   * or two).
+   */
+  get mayPass(): boolean {
+    return this.retryable || this.status === FORBIDDEN;
   }
 }
 

@@ -1,13 +1,13 @@
 /**
- * The state of one virtual object, readable with `restate kv get`: the uid it belongs to, what was applied, the timers
- * that are armed and what the last reconcile came to. Losing it costs a delay and a few writes that change nothing.
+ * The state of one virtual object, readable with `restate kv get`: the uid it belongs to, what was applied, what assistants
+ * have reported, the timers that are armed and what the last reconcile came to. Losing it costs a delay and a few writes that change nothing.
  */
 import type { ObjectContext, ObjectSharedContext } from "@restatedev/restate-sdk";
 import type { AppliedObjects } from "../core/children.ts";
 import type { Outcome } from "../core/outcome.ts";
 
 /** Version of the state's shape; state of another version is forgotten. */
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 
 /** An armed short timer; `n` tells the newest from older ones that fire late. */
 export interface RetryTimer {
@@ -39,10 +39,10 @@ export interface Memory {
   uid?: string;
   applied: AppliedObjects;
   timers: Timers;
-  /** Names of the assistants that were started and not stopped. */
-  assistants?: readonly string[];
-  /** Failures in a row. */
-  failures: number;
+  /** What each assistant that was started and not stopped has last reported, by its name. */
+  assistants?: Readonly<Record<string, unknown>>;
+  /** Failures in a row, and when the first of them was; absent: the last reconcile did not fail. */
+  failing?: { readonly times: number; readonly sinceMs: number };
   last?: LastReconcile;
 }
 
@@ -55,7 +55,7 @@ const MEMORY = "memory";
 /** What this object remembers; an empty memory when nothing is stored or its shape is another release's. */
 export async function readMemory(ctx: ObjectContext | ObjectSharedContext): Promise<Memory> {
   const stored = await ctx.get<Stored>(MEMORY);
-  if (stored?.schema !== SCHEMA_VERSION) return { applied: {}, timers: {}, failures: 0 };
+  if (stored?.schema !== SCHEMA_VERSION) return { applied: {}, timers: {} };
   const { schema: _, ...memory } = stored;
   return memory;
 }

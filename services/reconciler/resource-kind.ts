@@ -3,7 +3,7 @@
  * say what came of it, and which other objects work for it. Everything durable (steps, state, timers, failures) is the
  * reconciler's, once for all kinds.
  */
-import type { ObjectContext, RestatePromise } from "@restatedev/restate-sdk";
+import type { ObjectContext } from "@restatedev/restate-sdk";
 import type { AppliedObject, AppliedObjects } from "../core/children.ts";
 import type { Waiting } from "../core/outcome.ts";
 import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
@@ -47,7 +47,7 @@ export interface Attempt<
   Reason extends string,
   Report = unknown,
 > {
-  /** `reports`: what the assistants say, where the kind has any. */
+  /** `reports`: the last of each assistant, where the kind has any. */
   plan(remembered: Remembered, reports: readonly Report[]): Promise<Plan<Action, Status>>;
   apply(action: Action, planned: ResourceIdentity): Promise<ActionResult>;
   /** Writes the status if it differs from what is there. */
@@ -67,18 +67,28 @@ export interface Attempt<
 }
 
 /**
- * Virtual objects that work for a resource beside its reconciler, for longer than a reconcile may take: one per name, asked
- * for their reports before every plan, and gone with the resource.
+ * Virtual objects that work for a resource beside its reconciler, for longer than a reconcile may take: one per name, reporting
+ * whatever they read (`assistant.ts`), and gone with the resource.
  */
 export interface Assistants<Action extends AnyAction, Report> {
-  /** What the assistant of this name has to say; `null`: there is none (any more). */
-  report(ctx: ObjectContext, name: string): RestatePromise<Report | null>;
-  /** Which assistant an action is a message to; `undefined`: the action is a step of its own. */
-  addressed(action: Action): { readonly kind: "start" | "stop"; readonly name: string } | undefined;
-  /** Sends the message that starts an assistant, or has it start over. */
-  start(ctx: ObjectContext, action: Action): void;
-  /** Sends the message that ends an assistant and all it remembers. */
+  /** The message that an action is; `undefined`: the action is a step of its own. */
+  messageOf(action: Action): Message<Report> | undefined;
+  /** Ends an assistant and all it remembers. */
   stop(ctx: ObjectContext, name: string): void;
+}
+
+/** A message that starts an assistant, or has it start over, or ends it. */
+export interface Message<Report> {
+  /** The assistant's name. */
+  readonly to: string;
+  /**
+   * Sends it, and answers what is known until the assistant reports: what it was told to do, and of `known`, its last report,
+   * what is still of use. `undefined`: there is no such assistant any more.
+   */
+  send(
+    ctx: ObjectContext,
+    before: { readonly known: Report | undefined; readonly nowMs: number },
+  ): Report | undefined;
 }
 
 export interface ResourceKind<

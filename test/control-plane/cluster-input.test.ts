@@ -175,6 +175,40 @@ describe("refused, with the field and what to do", () => {
   });
 });
 
+describe("a webhook of somebody else's that is away", () => {
+  const name = "behind-a-webhook";
+  const webhook = {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    metadata: { name },
+    webhooks: [
+      {
+        name: "away.example.com",
+        admissionReviewVersions: ["v1"],
+        sideEffects: "None",
+        namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } },
+        rules: [
+          { apiGroups: [""], apiVersions: ["v1"], operations: ["*"], resources: ["configmaps"] },
+        ],
+        clientConfig: { url: "https://127.0.0.1:1/" },
+      },
+    ],
+  };
+
+  test("is told when it stays away for 15 s, and forgotten when it is back", async () => {
+    await objects.apply("ValidatingWebhookConfiguration", webhook);
+    await applyCluster(objects, name);
+    const beganAtMs = Date.now();
+    const condition = await untilReason(objects, name, "FailedReconcile");
+    expect(Date.now() - beganAtMs).toBeGreaterThan(15_000);
+    expect(condition.status).toBe("Unknown");
+    expect(condition.message).toMatch(/apply ConfigMap .* failed calling webhook/);
+
+    await objects.remove("ValidatingWebhookConfiguration", name);
+    await untilReady(objects, name);
+    await dropCluster(objects, name);
+  });
+});
+
 describe("restate.dev/reconcile: disabled", () => {
   const name = "disabled";
   const disabled = { annotations: { "restate.dev/reconcile": "disabled" } };

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Cluster } from "../../bootstrap/kubernetes/cluster.ts";
 import { startControlPlane } from "../../bootstrap/kubernetes/control-plane.ts";
+import { eventsOf } from "../harness/deployments.ts";
 import { lifecycleCounts, live, liveBriefly, writesAbout, type Life } from "../harness/lives.ts";
 import { logProgress, testRunDir } from "../harness/kubernetes.ts";
 import { Objects } from "../harness/objects.ts";
@@ -132,6 +133,8 @@ test(
     expect(writes).toBeLessThanOrEqual(referenceWrites * lives.length + KILL_POINTS * LANES);
     // O7: within 30 s, and silent from then on; the bystander was never written at all
     expect(Math.max(...lastSteps)).toBeLessThan(CONVERGED_WITHIN_MS);
+    const bystander = { namespace: "default", name: "bystander" };
+    expect(await eventsOf(objects, bystander, "FailedReconcile")).toEqual([]);
     expect(writesAbout(records, "bystander")).toEqual([]);
     await operator.idle();
     const silence = await operator.mark();

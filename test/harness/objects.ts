@@ -45,6 +45,8 @@ const COLLECTIONS = {
   Service: "/api/v1/namespaces/*/services",
   ServiceAccount: "/api/v1/namespaces/*/serviceaccounts",
   StatefulSet: "/apis/apps/v1/namespaces/*/statefulsets",
+  ValidatingWebhookConfiguration:
+    "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations",
 } as const;
 
 export type ObjectKind = keyof typeof COLLECTIONS;

@@ -156,7 +156,7 @@ export class Driver {
         return await body();
       } catch (error) {
         if (error instanceof GivenUp) throw error;
-        const final = error instanceof KubeError && !error.retryable;
+        const final = error instanceof KubeError && !error.mayPass;
         if (final || attempt === ATTEMPTS_MAX) throw error;
       }
     }

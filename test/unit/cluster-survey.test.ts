@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "vitest";
 import type { ClusterSurvey, SurveyReport } from "../../services/cluster/api.ts";
+import { saysMore } from "../../services/reconciler/assistant.ts";
 import { planSurvey } from "../../services/cluster/plan/plan-survey.ts";
 import { planCluster } from "../../services/cluster/plan/plan.ts";
 import { surveyOf } from "../../services/cluster/survey/survey-answer.ts";
@@ -13,7 +14,6 @@ import {
   readingOf,
   reordered,
   reportOf,
-  saysMore,
   type SurveyReading,
 } from "../../services/cluster/survey/survey-reading.ts";
 import {
@@ -136,7 +136,7 @@ describe("Q2: when the next question is asked", () => {
 
 const steps = (...answers: (ClusterSurvey | undefined)[]) => {
   const before = read(UNREAD, ...answers.slice(0, -1));
-  return saysMore(before, readingOf(before, answers.at(-1), AT_MS + 1));
+  return saysMore(reportOf(before), reportOf(readingOf(before, answers.at(-1), AT_MS + 1)));
 };
 
 describe("Q3, Q4: what is told", () => {

@@ -3,10 +3,11 @@ import { describe, expect, test } from "vitest";
 import {
   intervalAfter,
   readingOf,
-  saysMore,
+  reportOf,
   type DrainState,
 } from "../../services/deployment/drain/drain.ts";
-import type { DeploymentUsage, UsageAnswer } from "../../services/deployment/drain/usage.ts";
+import { saysMore } from "../../services/reconciler/assistant.ts";
+import type { DeploymentUsage, UsageAnswer } from "../../services/deployment/drain/drain-api.ts";
 
 const START_MS = Date.UTC(2026, 0, 1);
 const START = "2026-01-01T00:00:00Z";
@@ -136,11 +137,7 @@ describe("says more", () => {
     ["confirmed", { confirmed: true }, true],
     ["routed to", { latestFor: 1 }, true],
   ])("%s", (_, now, expected) => {
-    expect(saysMore(drain(), drain(now))).toBe(expected);
-  });
-
-  test("the first reading always does", () => {
-    expect(saysMore(drain({ polls: 0 }), drain())).toBe(true);
+    expect(saysMore(reportOf(drain()), reportOf(drain(now)))).toBe(expected);
   });
 });
 
@@ -156,6 +153,10 @@ describe("asks again", () => {
     ["at most a minute later, however long it has been so", slower(60_000), 60_000],
   ])("%s", (_, now, expected) => {
     expect(intervalAfter(drain(), drain(now))).toBe(expected);
+  });
+
+  test("soon after the first reading, whatever it says", () => {
+    expect(intervalAfter(drain({ polls: 0 }), drain(slower(60_000)))).toBe(10_000);
   });
 
   test("at most five minutes later, when nothing left has begun", () => {

@@ -13,9 +13,10 @@ import {
   intervalAfter,
   ordered,
   readingOf,
-  saysMore,
+  reportOf,
   type DrainState,
 } from "../../services/deployment/drain/drain.ts";
+import { saysMore } from "../../services/reconciler/assistant.ts";
 import {
   UNTREATED,
   hindranceOf,
@@ -543,12 +544,16 @@ describe("a drain with an order", () => {
 
   test("the reconciler is told what came of it", () => {
     const before = drain({ remedy: KILL });
-    expect(saysMore(before, { ...before })).toBe(false);
-    expect(saysMore(before, { ...before, due: true })).toBe(true);
+    expect(saysMore(reportOf(before), reportOf({ ...before }))).toBe(false);
+    expect(saysMore(reportOf(before), reportOf({ ...before, due: true }))).toBe(true);
     const due = { ...before, due: true, treatment: treatment() } as const;
-    expect(saysMore(due, { ...due, treatment: treatment({ done: 3 }) })).toBe(true);
-    expect(saysMore(due, { ...due, treatment: treatment({ kept: 1 }) })).toBe(true);
-    expect(saysMore(due, { ...due, treatment: treatment() })).toBe(false);
+    expect(saysMore(reportOf(due), reportOf({ ...due, treatment: treatment({ done: 3 }) }))).toBe(
+      true,
+    );
+    expect(saysMore(reportOf(due), reportOf({ ...due, treatment: treatment({ kept: 1 }) }))).toBe(
+      true,
+    );
+    expect(saysMore(reportOf(due), reportOf({ ...due, treatment: treatment() }))).toBe(false);
   });
 
   test.each<[string, Partial<DrainState>, RemedyOrder | undefined, Partial<DrainState>]>([

@@ -58,11 +58,6 @@ export function delayBefore({ askedAtMs, intervalMs }: SurveyReading, nowMs: num
   return askedAtMs === undefined ? 0 : Math.max(0, askedAtMs + intervalMs - nowMs);
 }
 
-/** Whether the reconciler could say something else by it (Q4). */
-export function saysMore(before: SurveyReading, now: SurveyReading): boolean {
-  return !isSame(reportOf(before), reportOf(now));
-}
-
 export function reportOf({
   survey,
   silences,

@@ -5,19 +5,17 @@
  *
  * Q1 A number tells the chain's newest poll from older ones that fire late. Q2 Two questions are never less than the short
  * interval apart, whatever is ordered meanwhile. Q3 No answer is no reading: what was read stays, and only a second silence
- * in a row is told. Q4 The reconciler is woken when the report says something new, never told what.
+ * in a row is told. Q4 The reconciler is told every reading, and reconciles when one says something new.
  */
 import {
   CancelledError,
-  InvocationIdParser,
   TerminalError,
   handlers,
   object,
   rpc,
   type ObjectContext,
-  type ObjectSharedContext,
 } from "@restatedev/restate-sdk";
-import type { ReconcilerHandlers } from "../../reconciler/api.ts";
+import { armPoll, cancelPoll, reportTo, type NextPoll } from "../../reconciler/assistant.ts";
 import { NOTHING_KEPT, OBJECT_OPTIONS } from "../../reconciler/object-options.ts";
 import type { Assistants } from "../../reconciler/resource-kind.ts";
 import type { Dial } from "../../restate/dial.ts";
@@ -29,7 +27,6 @@ import {
   readingOf,
   reordered,
   reportOf,
-  saysMore,
   type SurveyReading,
 } from "./survey-reading.ts";
 
@@ -44,8 +41,7 @@ const STEP = { maxRetryAttempts: 1 } as const;
 
 /** The state of a survey, for people and for the next poll. */
 interface SurveyState extends SurveyOrder, SurveyReading {
-  /** The poll that is awaited. */
-  readonly next?: { readonly n: number; readonly invocationId?: string };
+  readonly next?: NextPoll;
 }
 
 /** The handlers, as the reconciler sees them. Keys are names of RestateClusters. */
@@ -54,7 +50,6 @@ interface SurveyHandlers {
   poll(ctx: ObjectContext, poll: { readonly n: number }): Promise<void>;
   cancel(ctx: ObjectContext): Promise<void>;
   wake(ctx: ObjectContext): Promise<void>;
-  report(ctx: ObjectSharedContext): Promise<SurveyReport | null>;
 }
 
 const SURVEY = "survey";
@@ -68,9 +63,8 @@ export function defineClusterSurvey({ dial }: { readonly dial: Dial }) {
     handlers: {
       begin: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext, order: SurveyOrder) => {
         const before = await ctx.get<SurveyState>(SURVEY);
-        const isSame = before?.uid === order.uid && before.host === order.host;
-        const known = isSame ? reordered(before) : UNREAD;
-        cancelPoll(ctx, before);
+        const known = isAbout(order, before) ? reordered(before) : UNREAD;
+        cancelPoll(ctx, before?.next);
         await goOn(ctx, { ...known, ...nextOf(before), ...order });
       }),
       poll: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext, { n }: { n: number }) => {
@@ -78,30 +72,31 @@ export function defineClusterSurvey({ dial }: { readonly dial: Dial }) {
         if (state?.next?.n !== n) return; // Q1
         const nowMs = await ctx.date.now();
         const answer = await ask(ctx, dial, state);
-        const read = readingOf(state, answer, nowMs);
-        await goOn(ctx, { ...state, ...read });
-        // Last: whoever is woken reads what has been kept by then.
-        if (saysMore(state, read)) wakeReconciler(ctx);
+        const read = { ...state, ...readingOf(state, answer, nowMs) };
+        await goOn(ctx, read);
+        report(ctx, read);
       }),
       cancel: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext) => {
-        cancelPoll(ctx, await ctx.get<SurveyState>(SURVEY));
+        cancelPoll(ctx, (await ctx.get<SurveyState>(SURVEY))?.next);
         ctx.clearAll();
       }),
       // After an upgrade of the operator has ended a poll that was under way.
       wake: handlers.object.exclusive(NOTHING_KEPT, async (ctx: ObjectContext) => {
         const state = await ctx.get<SurveyState>(SURVEY);
         if (state === null) return;
-        cancelPoll(ctx, state);
+        cancelPoll(ctx, state.next);
         await goOn(ctx, state);
-      }),
-      report: handlers.object.shared(PRIVATE, async (ctx: ObjectSharedContext) => {
-        const state = await ctx.get<SurveyState>(SURVEY);
-        if (state === null) return null;
-        const { uid, host, asks } = state;
-        return { uid, host, asks, ...reportOf(state) };
       }),
     },
   });
+}
+
+/** Whether what is known is of the cluster that is to be asked. */
+function isAbout<Known extends SurveyOrder>(
+  { uid, host }: SurveyOrder,
+  known: Known | null | undefined,
+): known is Known {
+  return known?.uid === uid && known.host === host;
 }
 
 function nextOf(state: SurveyState | null): Pick<SurveyState, "next"> {
@@ -123,46 +118,38 @@ async function ask(
 
 /** Keeps the state, and sends the next poll where somebody is to be asked (Q2). */
 async function goOn(ctx: ObjectContext, state: SurveyState): Promise<void> {
-  const n = (state.next?.n ?? 0) + 1;
   if (!state.asks) {
-    ctx.set<SurveyState>(SURVEY, { ...state, next: { n } });
+    ctx.set<SurveyState>(SURVEY, { ...state, next: { n: (state.next?.n ?? 0) + 1 } });
     return;
   }
-  const delay = delayBefore(state, await ctx.date.now());
-  const poll = ctx
-    .objectSendClient<SurveyHandlers>({ name: CLUSTER_SURVEY }, ctx.key)
-    .poll({ n }, rpc.sendOpts({ delay, name: `arm poll ${n} in ${Math.round(delay / 1000)} s` }));
-  const next = { n, invocationId: await poll.invocationId };
+  const delayMs = delayBefore(state, await ctx.date.now());
+  const next = await armPoll(ctx, CLUSTER_SURVEY, { after: state.next, delayMs });
   ctx.set<SurveyState>(SURVEY, { ...state, next });
 }
 
-function cancelPoll(ctx: ObjectContext, state: SurveyState | null): void {
-  const id = state?.next?.invocationId;
-  if (id !== undefined) ctx.cancel(InvocationIdParser.fromString(id));
-}
-
-function wakeReconciler(ctx: ObjectContext): void {
-  ctx
-    .objectSendClient<ReconcilerHandlers>({ name: RECONCILER }, ctx.key)
-    .wake(
-      { why: "the cluster says something new about itself" },
-      rpc.sendOpts({ idempotencyKey: "wake" }),
-    );
+/** Every reading (Q4). */
+function report(ctx: ObjectContext, state: SurveyState): void {
+  const { uid, host, asks } = state;
+  const said: SurveyReport = { uid, host, asks, ...reportOf(state) };
+  const why = "the cluster says something new about itself";
+  reportTo(ctx, { service: RECONCILER, key: ctx.key }, { from: NAME, report: said, why });
 }
 
 const surveyOf = (ctx: ObjectContext) =>
   ctx.objectSendClient<SurveyHandlers>({ name: CLUSTER_SURVEY }, ctx.key);
 
-/** The survey of a cluster, as its reconciler starts, asks and ends it. */
+/** The survey of a cluster, as its reconciler starts and ends it. */
 export const SURVEYS: Assistants<ClusterAction, SurveyReport> = {
-  report(ctx) {
-    const survey = ctx.objectClient<SurveyHandlers>({ name: CLUSTER_SURVEY }, ctx.key);
-    return survey.report(rpc.opts({ name: "survey" }));
-  },
-  addressed: ({ kind }) => (kind === "survey" ? { kind: "start", name: NAME } : undefined),
-  start(ctx, action) {
-    if (action.kind !== "survey") return;
-    surveyOf(ctx).begin(action.order, rpc.sendOpts({ name: "order survey" }));
+  messageOf(action) {
+    if (action.kind !== "survey") return undefined;
+    const { order } = action;
+    return {
+      to: NAME,
+      send(ctx, { known }) {
+        surveyOf(ctx).begin(order, rpc.sendOpts({ name: "order survey" }));
+        return { ...(isAbout(order, known) ? known : {}), ...order, silent: false };
+      },
+    };
   },
   stop(ctx) {
     surveyOf(ctx).cancel(rpc.sendOpts({ name: "end survey" }));

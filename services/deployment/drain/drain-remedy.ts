@@ -9,7 +9,7 @@ import type { RemedyOrder } from "../api.ts";
 import { UNTREATED, type Treatment } from "../plan/plan-remedy.ts";
 import { count } from "../plan/version-standing.ts";
 import { pickInvocations, treatInvocations } from "./remedy.ts";
-import type { UsageAnswer } from "./usage.ts";
+import type { UsageAnswer } from "./drain-api.ts";
 
 const STEP = { maxRetryAttempts: 2, maxRetryDuration: { seconds: 2 } } as const;
 

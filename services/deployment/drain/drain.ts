@@ -8,28 +8,33 @@
  * <namespace>/<name>/<version>` shows where it stands.
  *
  * D1 A number tells the chain's newest poll from older ones that fire late. D2 No answer is a reading of its own, `unknown`,
- * and starts the agreement of readings anew. D3 The reconciler is woken when a report says something new, never told what.
+ * and starts the agreement of readings anew. D3 The reconciler is told every reading, and reconciles when one says
+ * something new.
  * D4 A drain that is no longer wanted ends when nothing is left that it has begun on invocations, or after a quarter of an hour.
  */
-import {
-  InvocationIdParser,
-  handlers,
-  object,
-  rpc,
-  type ObjectContext,
-  type ObjectSharedContext,
-} from "@restatedev/restate-sdk";
+import { handlers, object, rpc, type ObjectContext } from "@restatedev/restate-sdk";
 import { timestampOf } from "../../core/conditions.ts";
-import { canonicalJson } from "../../core/digest.ts";
-import type { ReconcilerHandlers } from "../../reconciler/api.ts";
+import {
+  armPoll,
+  cancelPoll,
+  reportTo,
+  saysMore,
+  type NextPoll,
+} from "../../reconciler/assistant.ts";
 import { NOTHING_KEPT, OBJECT_OPTIONS } from "../../reconciler/object-options.ts";
 import type { AdminPool } from "../../restate/admin-pool.ts";
-import type { DrainReport, RemedyOrder } from "../api.ts";
+import type { DrainReport } from "../api.ts";
 import { UNTREATED, heldBy, isSameOrder, progressOf, type Treatment } from "../plan/plan-remedy.ts";
+import {
+  INVOCATION_USAGE,
+  UNCOUNTED,
+  VERSION_DRAIN,
+  type DrainOrder,
+  type UsageAnswer,
+  type UsageHandlers,
+} from "./drain-api.ts";
 import { treat } from "./drain-remedy.ts";
-import { INVOCATION_USAGE, type UsageAnswer, type UsageHandlers } from "./usage.ts";
 
-export const VERSION_DRAIN = "VersionDrain";
 const RECONCILER = "DeploymentReconciler";
 
 /** The first polls, and every poll while counts move. Also what two readings that must agree are apart, at least (V3). */
@@ -52,15 +57,6 @@ const KEPT = {
   ingressPrivate: true,
 } as const;
 
-/** What is to be watched. */
-export interface DrainOrder {
-  readonly deploymentId: string;
-  /** Admin API of the Restate that has the deployment. */
-  readonly adminUrl: string;
-  /** What is to happen to work that is not finished in time. */
-  readonly remedy?: RemedyOrder;
-}
-
 /** The state of a drain, for people and for the next poll. */
 export interface DrainState extends DrainOrder, Omit<DrainReport, "version" | "remedy"> {
   /** RFC 3339: since when the phase is what it is. */
@@ -78,21 +74,7 @@ export interface DrainState extends DrainOrder, Omit<DrainReport, "version" | "r
   readonly endingSinceMs?: number;
   /** When the first of the readings was made that agree on "nothing unfinished". */
   readonly emptySinceMs?: number;
-  /** The poll that is awaited. */
-  readonly next?: {
-    readonly n: number;
-    readonly intervalMs: number;
-    readonly invocationId: string;
-  };
-}
-
-/** The handlers, as the reconciler sees them. Keys are `<namespace>/<name>/<version>`. */
-export interface DrainHandlers {
-  begin(ctx: ObjectContext, order: DrainOrder): Promise<void>;
-  poll(ctx: ObjectContext, poll: { readonly n: number }): Promise<void>;
-  cancel(ctx: ObjectContext): Promise<void>;
-  wake(ctx: ObjectContext): Promise<void>;
-  report(ctx: ObjectSharedContext): Promise<DrainReport | null>;
+  readonly next?: NextPoll & { readonly intervalMs: number };
 }
 
 const DRAIN = "drain";
@@ -110,30 +92,36 @@ export function defineVersionDrain({ admins }: { readonly admins: AdminPool }) {
         // Told to start over: what was read of this very deployment stays until there is a newer reading.
         const known = before?.deploymentId === order.deploymentId ? before : undefined;
         const drain = ordered(known ?? unread(order, nowMs), order);
-        cancelPoll(ctx, before);
+        cancelPoll(ctx, before?.next);
         await sendPoll(ctx, drain, 0);
-        if (known !== undefined && !isSameRemedy(known, drain)) wakeReconciler(ctx, drain);
       }),
       poll: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext, { n }: { n: number }) => {
         const drain = await ctx.get<DrainState>(DRAIN);
         if (drain?.next?.n !== n) return; // D1
-        const answer = await ctx
-          .objectClient<UsageHandlers>({ name: INVOCATION_USAGE }, drain.adminUrl)
-          .count({ deploymentId: drain.deploymentId });
-        const keep = (changed: DrainState) => ctx.set<DrainState>(DRAIN, changed);
-        const treated = await treat(ctx, { admins, drain, answer, keep });
-        if (drain.endingSinceMs !== undefined && hasEnded(treated, answer)) {
-          ctx.clearAll();
-          return;
-        }
-        const read = readingOf(treated, answer);
-        await sendPoll(ctx, read, intervalAfter(drain, read));
-        // Last: whoever is woken reads what has been kept by then.
-        if (saysMore(drain, read)) wakeReconciler(ctx, read);
+        const { adminUrl, deploymentId } = drain;
+        ctx
+          .objectSendClient<UsageHandlers>({ name: INVOCATION_USAGE }, adminUrl)
+          .count({ drain: ctx.key, n, deploymentId }, rpc.sendOpts({ name: "ask for the count" }));
       }),
+      counted: handlers.object.exclusive(
+        PRIVATE,
+        async (ctx: ObjectContext, { n, answer }: { n: number; answer: UsageAnswer }) => {
+          const drain = await ctx.get<DrainState>(DRAIN);
+          if (drain?.next?.n !== n) return; // D1
+          const keep = (changed: DrainState) => ctx.set<DrainState>(DRAIN, changed);
+          const treated = await treat(ctx, { admins, drain, answer, keep });
+          if (drain.endingSinceMs !== undefined && hasEnded(treated, answer)) {
+            ctx.clearAll();
+            return;
+          }
+          const read = readingOf(treated, answer);
+          await sendPoll(ctx, read, intervalAfter(drain, read));
+          report(ctx, read);
+        },
+      ),
       cancel: handlers.object.exclusive(KEPT, async (ctx: ObjectContext) => {
         const drain = await ctx.get<DrainState>(DRAIN);
-        cancelPoll(ctx, drain);
+        cancelPoll(ctx, drain?.next);
         if (drain === null || (drain.treatment?.underway.length ?? 0) === 0) {
           ctx.clearAll();
           return;
@@ -145,30 +133,15 @@ export function defineVersionDrain({ admins }: { readonly admins: AdminPool }) {
       wake: handlers.object.exclusive(NOTHING_KEPT, async (ctx: ObjectContext) => {
         const drain = await ctx.get<DrainState>(DRAIN);
         if (drain === null) return;
-        cancelPoll(ctx, drain);
+        cancelPoll(ctx, drain.next);
         await sendPoll(ctx, drain, 0);
-      }),
-      report: handlers.object.shared(NOTHING_KEPT, async (ctx: ObjectSharedContext) => {
-        const drain = await ctx.get<DrainState>(DRAIN);
-        const wanted = drain !== null && drain.endingSinceMs === undefined;
-        return wanted ? reportOf(ctx.key, drain) : null;
       }),
     },
   });
 }
 
 function unread(order: DrainOrder, nowMs: number): DrainState {
-  return {
-    ...order,
-    phase: "unknown",
-    since: timestampOf(nowMs),
-    activePinned: 0,
-    activeUnpinned: 0,
-    latestFor: 0,
-    atMs: nowMs,
-    confirmed: false,
-    polls: 0,
-  };
+  return { ...order, ...UNCOUNTED, since: timestampOf(nowMs), atMs: nowMs, polls: 0 };
 }
 
 /** A drain that goes on by an order. What another kind of remedy has done does not count for this one. */
@@ -229,23 +202,6 @@ export function readingOf(drain: DrainState, answer: UsageAnswer): DrainState {
   return { ...reading(phase), ...counts, confirmed, emptySinceMs };
 }
 
-/** Whether the reconciler could decide something else by it (D3). */
-export function saysMore(before: DrainState, now: DrainState): boolean {
-  return (
-    before.polls === 0 ||
-    before.phase !== now.phase ||
-    before.confirmed !== now.confirmed ||
-    before.activePinned !== now.activePinned ||
-    before.activeUnpinned !== now.activeUnpinned ||
-    before.latestFor !== now.latestFor ||
-    !isSameRemedy(before, now)
-  );
-}
-
-function isSameRemedy(before: DrainState, now: DrainState): boolean {
-  return canonicalJson(remedyOf(before) ?? null) === canonicalJson(remedyOf(now) ?? null);
-}
-
 /** When to poll next: soon while something moves or a second reading is wanted, rarer the longer nothing does. */
 export function intervalAfter(before: DrainState, now: DrainState): number {
   if ((now.treatment?.underway.length ?? 0) > 0) return POLL_TREATING_MS;
@@ -258,7 +214,9 @@ export function intervalAfter(before: DrainState, now: DrainState): number {
 
 function countingInterval(before: DrainState, now: DrainState): number {
   const toBeConfirmed = now.emptySinceMs !== undefined && !now.confirmed;
-  if (saysMore(before, now) || toBeConfirmed) return POLL_MS;
+  if (before.polls === 0 || saysMore(reportOf(before), reportOf(now)) || toBeConfirmed) {
+    return POLL_MS;
+  }
   const onlyUnbegun = now.activeUnpinned > 0 && now.activePinned === 0;
   const longestMs = onlyUnbegun ? POLL_SCHEDULED_MS : POLL_SLOW_MS;
   return Math.min((now.next?.intervalMs ?? POLL_MS) * SLOWER, longestMs);
@@ -266,27 +224,19 @@ function countingInterval(before: DrainState, now: DrainState): number {
 
 /** Sends the next poll, and keeps the state that it will find. */
 async function sendPoll(ctx: ObjectContext, drain: DrainState, delayMs: number): Promise<void> {
-  const n = (drain.next?.n ?? 0) + 1;
-  const poll = ctx
-    .objectSendClient<DrainHandlers>({ name: VERSION_DRAIN }, ctx.key)
-    .poll(
-      { n },
-      rpc.sendOpts({ delay: delayMs, name: `arm poll ${n} in ${Math.round(delayMs / 1000)} s` }),
-    );
-  const next = { n, intervalMs: Math.max(delayMs, POLL_MS), invocationId: await poll.invocationId };
+  const poll = await armPoll(ctx, VERSION_DRAIN, { after: drain.next, delayMs });
+  const next = { ...poll, intervalMs: Math.max(delayMs, POLL_MS) };
   ctx.set<DrainState>(DRAIN, { ...drain, next });
 }
 
-function cancelPoll(ctx: ObjectContext, drain: DrainState | null): void {
-  if (drain?.next === undefined) return;
-  ctx.cancel(InvocationIdParser.fromString(drain.next.invocationId));
-}
-
-function wakeReconciler(ctx: ObjectContext, { phase }: DrainState): void {
+/** Every reading of a drain that is wanted (D3). */
+function report(ctx: ObjectContext, drain: DrainState): void {
+  if (drain.endingSinceMs !== undefined) return;
   const [namespace = "", name = "", version = ""] = ctx.key.split("/");
-  ctx
-    .objectSendClient<ReconcilerHandlers>({ name: RECONCILER }, `${namespace}/${name}`)
-    .wake({ why: `drain of ${version}: ${phase}` }, rpc.sendOpts({ idempotencyKey: "wake" }));
+  const said: DrainReport = { version, ...reportOf(drain) };
+  const why = `drain of ${version}: ${drain.phase}`;
+  const reconciler = { service: RECONCILER, key: `${namespace}/${name}` };
+  reportTo(ctx, reconciler, { from: version, report: said, why });
 }
 
 /** The order, and once its time is over what came of it. */
@@ -296,11 +246,11 @@ function remedyOf(drain: DrainState): DrainReport["remedy"] {
   return { ...remedy, progress: progressOf(treatment, activePinned + activeUnpinned) };
 }
 
-function reportOf(key: string, drain: DrainState): DrainReport {
+/** What the reconciler is told of a drain. */
+export function reportOf(drain: DrainState): Omit<DrainReport, "version"> {
   const remedy = remedyOf(drain);
   const { deploymentId, phase, activePinned, activeUnpinned, latestFor, atMs, confirmed } = drain;
   return {
-    version: key.slice(key.lastIndexOf("/") + 1),
     deploymentId,
     phase,
     activePinned,

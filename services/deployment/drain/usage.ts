@@ -2,8 +2,8 @@
  * InvocationUsage: the unfinished invocations of one Restate, counted for all its deployments with one query, however many
  * drains ask: every query scans all invocations (measured), so asking per deployment would cost a busy Restate dearly.
  *
- * One virtual object per admin API. It is exclusive, so callers that come together wait for one count and share it. No
- * answer is an answer of its own, never "nothing unfinished" (V2).
+ * One virtual object per admin API. It is exclusive, so questions that come together wait for one count and share it; the
+ * answer is a message to the drain. No answer of Restate is an answer of its own, never "nothing unfinished" (V2).
  */
 import {
   CancelledError,
@@ -16,8 +16,15 @@ import {
 import { NOTHING_KEPT, OBJECT_OPTIONS } from "../../reconciler/object-options.ts";
 import type { RestateAdmin } from "../../restate/admin.ts";
 import type { AdminPool } from "../../restate/admin-pool.ts";
-
-export const INVOCATION_USAGE = "InvocationUsage";
+import {
+  INVOCATION_USAGE,
+  VERSION_DRAIN,
+  type DeploymentUsage,
+  type DrainHandlers,
+  type UsageAnswer,
+  type UsageHandlers,
+  type UsageQuestion,
+} from "./drain-api.ts";
 
 /** A count this young is shared. */
 const SHARED_MS = 10_000;
@@ -29,38 +36,8 @@ const FORGET_MS = SHARED_MS + 5_000;
 const PRIVATE = { ...NOTHING_KEPT, ingressPrivate: true } as const;
 const STEP = { maxRetryAttempts: 2, maxRetryDuration: { seconds: 2 } } as const;
 
-/** Unfinished work of one deployment. */
-export interface DeploymentUsage {
-  /** Invocations that have begun on it. */
-  readonly pinned: number;
-  /** Invocations that would begin on it. */
-  readonly unpinned: number;
-  /** Those of them whose time has not come. */
-  readonly scheduled: number;
-  /** Services whose new invocations are sent to it. */
-  readonly routed: number;
-  /** When its oldest unfinished invocation was created. RFC 3339. */
-  readonly oldest?: string;
-}
-
 /** Nothing unfinished, nothing routed. */
 const UNUSED: DeploymentUsage = { pinned: 0, unpinned: 0, scheduled: 0, routed: 0 };
-
-export interface UsageQuestion {
-  /** Id of the deployment that is asked about. */
-  readonly deploymentId: string;
-}
-
-export type UsageAnswer =
-  | { readonly kind: "counted"; readonly atMs: number; readonly usage: DeploymentUsage }
-  /** Restate did not answer. */
-  | { readonly kind: "unknown"; readonly atMs: number; readonly message: string };
-
-/** The handlers, as drains see them. Keys are URLs of admin APIs. */
-export interface UsageHandlers {
-  count(ctx: ObjectContext, question: UsageQuestion): Promise<UsageAnswer>;
-  expire(ctx: ObjectContext): Promise<void>;
-}
 
 type Counted =
   | {
@@ -82,11 +59,11 @@ export function defineInvocationUsage({ admins }: { readonly admins: AdminPool }
     handlers: {
       count: handlers.object.exclusive(
         PRIVATE,
-        async (ctx: ObjectContext, { deploymentId }: UsageQuestion): Promise<UsageAnswer> => {
-          const counted = await sharedCount(ctx, admins);
-          if (counted.kind === "unknown") return counted;
-          const { kind, atMs, deployments } = counted;
-          return { kind, atMs, usage: deployments[deploymentId] ?? UNUSED };
+        async (ctx: ObjectContext, { drain, n, deploymentId }: UsageQuestion) => {
+          const answer = answerOf(await sharedCount(ctx, admins), deploymentId);
+          ctx
+            .objectSendClient<DrainHandlers>({ name: VERSION_DRAIN }, drain)
+            .counted({ n, answer }, rpc.sendOpts({ name: "answer" }));
         },
       ),
       expire: handlers.object.exclusive(PRIVATE, async (ctx: ObjectContext) => {
@@ -94,6 +71,12 @@ export function defineInvocationUsage({ admins }: { readonly admins: AdminPool }
       }),
     },
   });
+}
+
+function answerOf(counted: Counted, deploymentId: string): UsageAnswer {
+  if (counted.kind === "unknown") return counted;
+  const { kind, atMs, deployments } = counted;
+  return { kind, atMs, usage: deployments[deploymentId] ?? UNUSED };
 }
 
 async function sharedCount(ctx: ObjectContext, admins: AdminPool): Promise<Counted> {
