@@ -276,7 +276,9 @@ async function failed<Action extends AnyAction, Status, Reason extends string, R
   const { message } = error;
   const nowMs = await ctx.date.now();
   const { times, sinceMs } = memory.failing ?? { times: 0, sinceMs: nowMs };
-  if (error.code !== EXHAUSTED || nowMs - sinceMs >= SILENT_MS) {
+  // What fails for a reason of its own, such as a Restate that cannot be provisioned, is about the resource.
+  const mayPass = error.code === EXHAUSTED && reason === run.kind.reasonOfFailure(undefined);
+  if (!mayPass || nowMs - sinceMs >= SILENT_MS) {
     try {
       await ctx.run("write failure", () => attempt.writeFailure({ reason, message }), STEP);
     } catch (second) {
