@@ -8,14 +8,14 @@
  */
 import { execFile, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { inheritedEnvironment } from "./config.ts";
 import { isAlive, ownIdentity, ProcessIdentity, startTimeOf } from "./process-identity.ts";
-import { releaseResources, runDir } from "./resources.ts";
+import { readRecordFiles, releaseResources, runDir } from "./resources.ts";
 
 export type ProcessOptions = {
   /** Unique within the data folder. */
@@ -158,10 +158,8 @@ export async function stopProcess(
 
 /** Lets everything that this process started in a data folder outlive it. */
 export async function detachProcesses(dir: string): Promise<void> {
-  const folder = runDir(dir);
-  for (const name of await readdir(folder)) {
-    const file = join(folder, name);
-    const record = AnyRecord.parse(JSON.parse(await readFile(file, "utf8")));
+  for (const { file, text } of await readRecordFiles(runDir(dir), "")) {
+    const record = AnyRecord.parse(JSON.parse(text));
     if (record.starter?.pid === process.pid) {
       await writeFile(file, JSON.stringify({ ...record, starter: null }));
     }
@@ -198,15 +196,8 @@ export async function runCommand(
 }
 
 async function readRecords(dir: string): Promise<{ file: string; record: ProcessRecord }[]> {
-  const folder = runDir(dir);
-  await mkdir(folder, { recursive: true });
-  const files = (await readdir(folder)).filter((name) => name.startsWith("process-"));
-  return Promise.all(
-    files.map(async (name) => {
-      const file = join(folder, name);
-      return { file, record: ProcessRecord.parse(JSON.parse(await readFile(file, "utf8"))) };
-    }),
-  );
+  const files = await readRecordFiles(runDir(dir), "process-");
+  return files.map(({ file, text }) => ({ file, record: ProcessRecord.parse(JSON.parse(text)) }));
 }
 
 async function terminate(identity: ProcessIdentity, graceMs: number): Promise<void> {

@@ -54,6 +54,26 @@ export function runDir(dir: string): string {
   return join(dir, "run");
 }
 
+/** The records whose names begin so; without those that others remove meanwhile, as what they stand for is gone. */
+export async function readRecordFiles(
+  folder: string,
+  prefix: string,
+): Promise<{ readonly file: string; readonly text: string }[]> {
+  const names = (await namesIn(folder)).filter((name) => name.startsWith(prefix));
+  const records = await Promise.all(
+    names.map(async (name) => {
+      const file = join(folder, name);
+      try {
+        return [{ file, text: await readFile(file, "utf8") }];
+      } catch (error) {
+        if (hasCode(error, "ENOENT")) return [];
+        throw error;
+      }
+    }),
+  );
+  return records.flat();
+}
+
 /** Records a resource that this process is about to make for a data folder. */
 export async function recordResource(dir: string, resource: Resource): Promise<void> {
   const record: ResourceRecord = { resource, starter: await ownIdentity() };
@@ -181,12 +201,8 @@ async function foldersIn(folder: string): Promise<string[]> {
 }
 
 async function readRecords(folder: string): Promise<ResourceRecord[]> {
-  const files = (await namesIn(folder)).filter((name) => name.startsWith("resource-"));
-  return Promise.all(
-    files.map(async (name) =>
-      ResourceRecord.parse(JSON.parse(await readFile(join(folder, name), "utf8"))),
-    ),
-  );
+  const files = await readRecordFiles(folder, "resource-");
+  return files.map(({ text }) => ResourceRecord.parse(JSON.parse(text)));
 }
 
 function recordFile(folder: string, resource: Resource): string {

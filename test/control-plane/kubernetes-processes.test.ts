@@ -17,6 +17,7 @@ import {
   detachProcesses,
   runningProcesses,
   startProcess,
+  stopProcess,
 } from "../../bootstrap/processes.ts";
 
 let dir: string;
@@ -79,6 +80,17 @@ describe("a process", () => {
       { what: "its child's end", timeoutMs: 5_000 },
       async () => !(await isRunning(child)),
     );
+  });
+
+  test("is forgotten while others look at the records", async () => {
+    const names = Array.from({ length: 80 }, (_, index) => `ended-${index}`);
+    await Promise.all(names.map(async (name) => start(name, "exit 0")));
+    const forget = async (part: readonly string[]) => {
+      for (const name of part) await stopProcess(dir, name);
+    };
+    const parts = Array.from({ length: 10 }, (_, index) => names.slice(8 * index, 8 * (index + 1)));
+    await Promise.all(parts.map(forget));
+    expect(await readdir(join(dir, "run"))).toEqual([]);
   });
 
   test("whose command does not exist is an error that says so", async () => {
