@@ -262,8 +262,10 @@ export type DeploymentAction =
   | (Because &
       VersionTarget & {
         readonly kind: "annotateVersion";
-        /** What the ReplicaSet is to carry beside what it has. */
+        /** Annotations of the resource, which the ReplicaSet is to carry. */
         readonly annotations: Readonly<Record<string, string>>;
+        /** Keys of annotations that it has of the resource, which has them no longer. */
+        readonly obsolete: readonly string[];
       })
   | (Because & { readonly kind: "addFinalizer" })
   | ChildAction;

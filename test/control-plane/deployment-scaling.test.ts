@@ -11,6 +11,7 @@ import {
   untilDeployed,
   untilPhase,
   untilStatus,
+  type DeploymentChange,
   type DeploymentStatus,
   type Key,
 } from "../harness/deployments.ts";
@@ -32,11 +33,11 @@ const keyOf = (name: string): Key => ({ namespace: stage.namespace, name });
 async function release(
   name: string,
   version: string,
-  spec: Readonly<Record<string, unknown>> = {},
+  more: Pick<DeploymentChange, "spec" | "annotations"> = {},
 ): Promise<string> {
   const image = `${name}:${version}`;
   await stage.world.addImage(image, stage.worker.services(`Scaled${name}`, version));
-  await applyDeployment(stage.objects, keyOf(name), { image, restate: stage.byUrl(), spec });
+  await applyDeployment(stage.objects, keyOf(name), { image, restate: stage.byUrl(), ...more });
   return latestOf(await untilDeployed(stage.objects, keyOf(name)));
 }
 
@@ -90,10 +91,10 @@ test("V6: an older version with work has an autoscaler, which is gone before the
       },
     ],
   };
-  const first = await release("scaled", "v1", { autoscaling });
+  const first = await release("scaled", "v1", { spec: { autoscaling } });
   const work = await stage.worker.start("suspended", "Scaledscaled");
   expect(await get("HorizontalPodAutoscaler", first)).toBeUndefined();
-  const second = await release("scaled", "v2", { autoscaling });
+  const second = await release("scaled", "v2", { spec: { autoscaling } });
   const hpa = await until("the older version has an autoscaler", () =>
     get("HorizontalPodAutoscaler", first),
   );
@@ -142,7 +143,7 @@ test("an autoscaler that the API server refuses stops nothing else, and is said"
   const first = await release("rejected", "v1");
   const work = await stage.worker.start("suspended", "Scaledrejected");
   const autoscaling = { maxReplicas: 2, minReplicas: 5 };
-  await release("rejected", "v2", { autoscaling });
+  await release("rejected", "v2", { spec: { autoscaling } });
   const [event] = await until("it is said", async () => {
     const events = await eventsOf(stage.objects, keyOf("rejected"), "AutoscalingApplyFailed");
     return events.length > 0 && events;
@@ -168,9 +169,9 @@ const ports = (image: string, containerPort: number) => ({
 });
 
 test("the port of an older version's Service stays its own when the next version has another", async () => {
-  const first = await release("ports", "v1", ports("ports:v1", 9081));
+  const first = await release("ports", "v1", { spec: ports("ports:v1", 9081) });
   const work = await stage.worker.start("suspended", "Scaledports");
-  const second = await release("ports", "v2", ports("ports:v2", 9082));
+  const second = await release("ports", "v2", { spec: ports("ports:v2", 9082) });
   await stage.operator.idle();
   expect(targetOf(await get("Service", first))).toBe(9081);
   expect(targetOf(await get("Service", second))).toBe(9082);
@@ -179,18 +180,21 @@ test("the port of an older version's Service stays its own when the next version
 });
 
 test("labels and annotations are passed on, without a new version; the operator's own keys are not", async () => {
-  const name = await release("marked", "v1");
+  const annotate = (annotations: Readonly<Record<string, string | null>>) =>
+    stage.objects.patch(
+      "RestateDeployment",
+      { name: "marked", namespace: stage.namespace },
+      { metadata: { labels: { team: "a" }, annotations } },
+    );
+  const name = await release("marked", "v1", { annotations: { "born-with": "it" } });
   const before = await get("ReplicaSet", name);
+  expect(before?.metadata.annotations).toMatchObject({ "born-with": "it" });
   await stage.objects.patch(
-    "RestateDeployment",
-    { name: "marked", namespace: stage.namespace },
-    {
-      metadata: {
-        labels: { team: "a" },
-        annotations: { note: "x", "restate.dev/deployment-id": "dp_forged" },
-      },
-    },
+    "ReplicaSet",
+    { name, namespace: stage.namespace },
+    { metadata: { annotations: { others: "z" } } },
   );
+  await annotate({ note: "x", "born-with": null, "restate.dev/deployment-id": "dp_forged" });
   await until("they are passed on", async () => {
     const [set, service] = [await get("ReplicaSet", name), await get("Service", name)];
     expect(set?.metadata.annotations).toMatchObject({ note: "x" });
@@ -203,7 +207,47 @@ test("labels and annotations are passed on, without a new version; the operator'
     before?.metadata.annotations?.["restate.dev/deployment-id"],
   );
   expect(await stage.registered("marked")).toHaveLength(1);
+
+  await annotate({ note: null, kept: "y" });
+  await until("what was taken off is taken off, what was added is added", async () => {
+    const set = await get("ReplicaSet", name);
+    expect(set?.metadata.annotations).toMatchObject({ kept: "y", others: "z" });
+    expect(set?.metadata.annotations).not.toHaveProperty("note");
+    expect(set?.metadata.annotations).not.toHaveProperty("born-with");
+    return true;
+  });
+  expect(await appliedBy(name)).toEqual([
+    "restate-operator/deployment-id",
+    "restate-operator/propagate-annotations",
+  ]);
 });
+
+test("what another operator has noted on the Service of a version that is not registered goes", async () => {
+  const first = await release("noted", "v1");
+  await release("noted", "v2");
+  await untilPhase(stage.objects, keyOf("noted"), { name: first, phase: "Retained" });
+  const spec = { ports: [{ name: "restate", port: 9080, targetPort: 1 }] };
+  await stage.objects.patch(
+    "Service",
+    { name: first, namespace: stage.namespace },
+    { metadata: { annotations: { "restate.dev/deployment-id": "dp_gone" } }, spec },
+  );
+  await until("it is as it was", async () => {
+    const service = await get("Service", first);
+    expect(targetOf(service)).toBe(9080);
+    expect(service?.metadata.annotations ?? {}).not.toHaveProperty("restate.dev/deployment-id");
+    return true;
+  });
+});
+
+/** Who has set something on a version's ReplicaSet by server-side apply. */
+async function appliedBy(version: string): Promise<string[]> {
+  const set = await get("ReplicaSet", version);
+  return (set?.metadata.managedFields ?? [])
+    .filter(({ operation }) => operation === "Apply")
+    .map(({ manager }) => manager)
+    .toSorted();
+}
 
 test("restate.dev/reconcile: disabled stops everything but saying so and deletion", async () => {
   const first = await release("disabled", "v1");

@@ -20,7 +20,7 @@ export type KubeObject = {
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
     readonly ownerReferences?: readonly { readonly uid: string; readonly kind: string }[];
-    readonly managedFields?: readonly { readonly manager: string }[];
+    readonly managedFields?: readonly { readonly manager: string; readonly operation: string }[];
   };
   // What is below depends on the kind.
   readonly [member: string]: unknown;

@@ -76,6 +76,7 @@ const object = (name: string, more: Partial<VersionObject> = {}): VersionObject 
   uid: `uid-${name}`,
   hash: name.slice(1),
   annotations: {},
+  inherited: [],
   matchLabels: { app: "d", "pod-template-hash": name.slice(1) },
   targetPort: 9080,
   adminUrl: "http://admin:9070",
@@ -201,12 +202,17 @@ describe("a resource that is to be what it says", () => {
     expect(planDeployment(question({ metadata: { annotations: other } })).actions).toHaveLength(2);
   });
 
-  test("annotations of the resource that a version lacks; what it has beside them stays", () => {
+  test("annotations of the resource that a version lacks, or has in excess; what others put there stays", () => {
     const asked = question({
       metadata: { ...HELD, annotations: { note: "x", same: "y", "restate.dev/latest": "no" } },
       observed: {
         versions: [theCurrent()],
-        objects: [object("v2", { annotations: { same: "y", others: "z" } })],
+        objects: [
+          object("v2", {
+            annotations: { same: "y", old: "o", others: "z" },
+            inherited: ["old", "same"],
+          }),
+        ],
       },
     });
     const applied = leftAlone(asked, "v2");
@@ -215,7 +221,8 @@ describe("a resource that is to be what it says", () => {
         kind: "annotateVersion",
         version: "v2",
         uid: "uid-v2",
-        annotations: { note: "x" },
+        annotations: { note: "x", same: "y" },
+        obsolete: ["old"],
         because: "annotations of the resource changed",
       },
     ]);

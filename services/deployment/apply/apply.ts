@@ -3,10 +3,10 @@
  * Manifests are built again from the resource as it is now, because a user's pod template can hold secrets and so is never in
  * the plan.
  */
+import type { KubernetesObject } from "@kubernetes/client-node";
 import { RESTATE_DEPLOYMENT, type RestateDeployment } from "../../../crds/restate-deployment.ts";
 import { assertNever } from "../../core/assert-never.ts";
 import { fingerprintOf, keyOf, refOf, type AppliedObject } from "../../core/children.ts";
-import { timestampOf } from "../../core/conditions.ts";
 import { digestOf } from "../../core/digest.ts";
 import type { AnyManifest } from "../../core/manifest.ts";
 import type { ObjectRef } from "../../core/resource.ts";
@@ -17,9 +17,9 @@ import type { ActionResult } from "../../reconciler/resource-kind.ts";
 import type { DeploymentAction, DeploymentReason } from "../api.ts";
 import { buildHpa } from "../build/horizontal-pod-autoscaler.ts";
 import {
+  AUTOSCALING_MANAGER,
   DEPLOYMENT_ID_ANNOTATION,
-  LATEST_LABEL,
-  REMOVE_VERSION_AT_ANNOTATION,
+  FIELD_MANAGER,
   versionLabels,
 } from "../build/metadata.ts";
 import { buildReplicaSet } from "../build/replica-set.ts";
@@ -30,12 +30,9 @@ import { isUsed } from "../drain/usage.ts";
 import { deploymentViewOf } from "../plan/view.ts";
 import { tell } from "./events.ts";
 import { applyGateJob, askGate } from "./gate.ts";
-import { annotateVersion, patchVersion, type Site } from "./patch-version.ts";
+import { isNote, note } from "./notes.ts";
+import { annotateVersion, setOnVersion, type Site } from "./patch-version.ts";
 import { checkVersion, registerVersion } from "./register.ts";
-
-/** Field managers of what the operator applies (contract, section 1): a field that is no longer asked for goes with them. */
-const FIELD_MANAGER = "restate-operator";
-const AUTOSCALING_MANAGER = "restate-operator/autoscaling";
 
 /** How soon it is looked at what a creation has met. */
 const AGAIN_MS = 500;
@@ -56,7 +53,7 @@ export async function applyAction(
 ): Promise<ActionResult> {
   const { deployment } = observed;
   const on = { kube: context.kube, deployment };
-  if (isPatch(action)) return patchVersion(on, action, patchOf(action));
+  if (isNote(action)) return note(on, observed, action);
   switch (action.kind) {
     case "addFinalizer":
       return writeFinalizers(context, deployment, (others) => [
@@ -152,6 +149,7 @@ async function createVersion(
     uid,
     hash,
     annotations: {},
+    inherited: [],
     matchLabels: versionLabels(view, { name, hash }),
     targetPort: targetPortOf(view.spec.template.spec),
   };
@@ -168,58 +166,14 @@ async function createVersion(
   return { kind: "advanced", applied };
 }
 
-const PATCHES = [
-  "scaleVersion",
-  "annotateVersion",
-  "recordDeploymentId",
-  "forgetDeploymentId",
-  "scheduleRemoval",
-  "unscheduleRemoval",
-  "markLatest",
-  "unmarkLatest",
-] as const;
-/** What is one patch of a version's ReplicaSet. */
-type Patch = Of<(typeof PATCHES)[number]>;
-
-function isPatch(action: DeploymentAction): action is Patch {
-  const kinds: readonly string[] = PATCHES;
-  return kinds.includes(action.kind);
-}
-
-function patchOf(action: Patch): { readonly spec?: object; readonly metadata?: object } {
-  switch (action.kind) {
-    case "scaleVersion":
-      return { spec: { replicas: action.replicas } };
-    case "annotateVersion":
-      return { metadata: { annotations: action.annotations } };
-    case "recordDeploymentId":
-      return annotated(DEPLOYMENT_ID_ANNOTATION, action.deploymentId);
-    case "forgetDeploymentId":
-      return annotated(DEPLOYMENT_ID_ANNOTATION, null);
-    case "scheduleRemoval":
-      return annotated(REMOVE_VERSION_AT_ANNOTATION, timestampOf(action.removeAtMs));
-    case "unscheduleRemoval":
-      return annotated(REMOVE_VERSION_AT_ANNOTATION, null);
-    case "markLatest":
-      return { metadata: { labels: { [LATEST_LABEL]: "true" } } };
-    case "unmarkLatest":
-      return { metadata: { labels: { [LATEST_LABEL]: null } } };
-    default:
-      return assertNever(action);
-  }
-}
-
-function annotated(annotation: string, value: string | null) {
-  return { metadata: { annotations: { [annotation]: value } } };
-}
-
 async function healVersion(
   { kube }: ObserveContext,
   deployment: RestateDeployment,
   action: Of<"healVersion">,
 ): Promise<ActionResult> {
   const { version, replicas, because } = action;
-  const result = await patchVersion({ kube, deployment }, action, { spec: { replicas } });
+  const manager = "restate-operator/scale-restore";
+  const result = await setOnVersion({ kube, deployment }, action, { manager, spec: { replicas } });
   if (result.kind === "done") {
     const message = `${version}: ${because}`;
     await tell(kube, deployment, { type: "Warning", reason: "VersionHealed", message });
@@ -260,7 +214,10 @@ async function scaleToZero(
 ): Promise<ActionResult> {
   const version = versions.find(({ name }) => name === action.version);
   if (version?.registration.kind !== "absent") return DONE;
-  return patchVersion(on, action, { spec: { replicas: 0 } });
+  return setOnVersion(on, action, {
+    manager: "restate-operator/scale-down",
+    spec: { replicas: 0 },
+  });
 }
 
 /** An autoscaler that the API server refuses stops nothing else: it is said, and tried again with the next reconcile. */
@@ -337,8 +294,21 @@ async function applyManifest(
 ): Promise<Applied> {
   const ref = refOf(manifest);
   const live = await kube.apply(manifest, fieldManager);
+  if (saysAnotherId(live, manifest)) {
+    const { uid } = live.metadata ?? {};
+    const annotations = { [DEPLOYMENT_ID_ANNOTATION]: null };
+    await kube.patch(ref, { body: { metadata: { uid, annotations } } });
+  }
   const fingerprint = fingerprintOf(observedObjectOf(ref.kind, live), manifest);
   return { [keyOf(ref)]: { manifest: digestOf(manifest), live: fingerprint } };
+}
+
+/** Of a Service that was taken over: the id belongs to a field manager that has nothing to say any more. */
+function saysAnotherId(live: KubernetesObject, { metadata }: AnyManifest): boolean {
+  const { annotations = {} } = live.metadata ?? {};
+  return (
+    annotations[DEPLOYMENT_ID_ANNOTATION] !== metadata?.annotations?.[DEPLOYMENT_ID_ANNOTATION]
+  );
 }
 
 function waiting(reason: DeploymentReason, message: string): ActionResult {

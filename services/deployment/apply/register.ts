@@ -16,14 +16,7 @@ import {
   type RestateAdmin,
 } from "../../restate/admin.ts";
 import type { DeploymentReason, VersionAction, VersionTarget } from "../api.ts";
-import {
-  ADMIN_URL_ANNOTATION,
-  DEPLOYMENT_ID_ANNOTATION,
-  GATE_CHECKED_ANNOTATION,
-  LATEST_LABEL,
-  REJECTED_ANNOTATION,
-  SERVED_ANNOTATION,
-} from "../build/metadata.ts";
+import { GATE_CHECKED_ANNOTATION, REJECTED_ANNOTATION } from "../build/metadata.ts";
 import type { ObservedDeployment, ObserveContext } from "../observe/observe.ts";
 import type { NotedRejection } from "../observe/observed-version.ts";
 import {
@@ -36,7 +29,8 @@ import {
 } from "../observe/registry.ts";
 import { adminEvents } from "../plan/status.ts";
 import { tell } from "./events.ts";
-import { annotateVersion, patchVersion } from "./patch-version.ts";
+import { noteRegistration } from "./notes.ts";
+import { annotateVersion } from "./patch-version.ts";
 import { classifyAdminFailure } from "./rejections.ts";
 
 /** How soon the next step is planned after one that changed something. */
@@ -61,14 +55,12 @@ export async function registerVersion(
   try {
     const done = await register(prepared);
     if (done.kind === "waiting") return waiting(done.reason, done.message, done.requeueAfterMs);
-    const annotations = {
-      [DEPLOYMENT_ID_ANNOTATION]: done.id,
-      [ADMIN_URL_ANNOTATION]: adminUrl,
-      [SERVED_ANNOTATION]: "true",
-      [REJECTED_ANNOTATION]: null,
-    };
-    const metadata = { annotations, labels: { [LATEST_LABEL]: "true" } };
-    await patchVersion({ kube: context.kube, deployment }, action, { metadata });
+    const on = { kube: context.kube, deployment };
+    const noted = { deploymentId: done.id, adminUrl, latest: true };
+    await noteRegistration(on, action, noted);
+    if (wasRejected(observed, action)) {
+      await annotateVersion(on, action, { [REJECTED_ANNOTATION]: null });
+    }
     if (action.force) {
       const message = `${action.version} as ${done.id}: ${action.because}`;
       await tell(context.kube, deployment, { type: "Normal", reason: "Promoted", message });
@@ -78,6 +70,11 @@ export async function registerVersion(
     if (!(error instanceof AdminError)) throw error;
     return refused(context, observed, { action, error });
   }
+}
+
+function wasRejected({ objects }: ObservedDeployment, { version }: VersionTarget): boolean {
+  const object = objects.find(({ name }) => name === version);
+  return object?.annotations[REJECTED_ANNOTATION] !== undefined;
 }
 
 /** The dry run alone, for a version that has a gate to pass before it is registered. Throws `KubeError`. */

@@ -9,6 +9,8 @@ import {
   type ObservedObject,
 } from "../../core/children.ts";
 import { digestOf } from "../../core/digest.ts";
+import { inherited } from "../../core/inherit.ts";
+import { annotationsOf } from "../../kube/managed-fields.ts";
 import type {
   DeploymentConfig,
   GateView,
@@ -21,7 +23,9 @@ import {
   ABORT_ANNOTATION,
   ADMIN_URL_ANNOTATION,
   ALLOW_PREFIX,
+  ANNOTATIONS_MANAGER,
   DEPLOYMENT_ID_ANNOTATION,
+  FIELD_MANAGER,
   GATE_CHECKED_ANNOTATION,
   GATE_PASSED_ANNOTATION,
   LATEST_LABEL,
@@ -44,6 +48,8 @@ import type { Registry } from "./registry.ts";
 export interface VersionObject extends ServedVersion {
   readonly uid: string;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Keys of the annotations that it has from the resource. */
+  readonly inherited: readonly string[];
   /** Admin API of the Restate that the version is, or would be, registered with. */
   readonly adminUrl?: string;
 }
@@ -51,11 +57,13 @@ export interface VersionObject extends ServedVersion {
 /** The ReplicaSet of a version. `adminUrl`: of the Restate that has it, or would. */
 export function versionObjectOf(live: V1ReplicaSet, adminUrl: string | undefined): VersionObject {
   const { name = "", uid = "", labels = {}, annotations = {} } = live.metadata ?? {};
+  const managed = annotationsOf(live.metadata ?? {}, [FIELD_MANAGER, ANNOTATIONS_MANAGER]);
   return {
     name,
     uid,
     hash: labels[POD_TEMPLATE_HASH_LABEL] ?? "",
     annotations,
+    inherited: managed.filter((key) => key in inherited(annotations)),
     matchLabels: live.spec?.selector.matchLabels ?? {},
     targetPort: targetPortOf(live.spec?.template?.spec),
     ...(adminUrl === undefined ? {} : { adminUrl }),

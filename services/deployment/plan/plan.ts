@@ -175,15 +175,17 @@ function currentVersion({ versions }: ObservedDeployment) {
   return versions.find(({ isCurrent }) => isCurrent);
 }
 
-/** Annotations of the resource that a version does not carry yet. What it carries beside them is left alone. */
+/** A version carries the annotations of the resource, and none that the resource has had. What others put there stays. */
 function planAnnotations({ deployment, objects }: ObservedDeployment): DeploymentAction[] {
   const { annotations: wanted } = deploymentViewOf(deployment);
-  return objects.flatMap(({ name, uid, annotations }): DeploymentAction[] => {
-    const missing = Object.entries(wanted).filter(([key, value]) => annotations[key] !== value);
-    if (missing.length === 0) return [];
+  return objects.flatMap(({ name, uid, annotations, inherited }): DeploymentAction[] => {
+    const lacks = Object.entries(wanted).some(([key, value]) => annotations[key] !== value);
+    const obsolete = inherited.filter((key) => wanted[key] === undefined);
+    if (!lacks && obsolete.length === 0) return [];
     const because = "annotations of the resource changed";
-    const added = Object.fromEntries(missing);
-    return [{ kind: "annotateVersion", version: name, uid, annotations: added, because }];
+    return [
+      { kind: "annotateVersion", version: name, uid, annotations: wanted, obsolete, because },
+    ];
   });
 }
 
