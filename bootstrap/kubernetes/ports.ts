@@ -3,10 +3,11 @@
  * else has taken them meanwhile, so that a URL stays what it was.
  *
  * They are taken from below the range from which operating systems give out ports for outgoing connections (32768 and up
- * on Linux), so that none is gone again between the choice and its use.
+ * on Linux). There they also belong to the process that chose them for as long as it lives, as far as others choose theirs
+ * here too: none is gone again between the choice and its use, or while what listens there starts anew.
  */
 import { readFile, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
+import { createServer, type ListenOptions, type Server } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
 
@@ -33,7 +34,7 @@ export async function choosePorts<Name extends string>(
   const chosen = new Map<string, number>();
   try {
     for (const name of names) {
-      const server = await bindFirst([remembered[name], ...randomPorts()]);
+      const server = (await bindRemembered(remembered[name])) ?? (await bindFirst(randomPorts()));
       held.push(server);
       chosen.set(name, portOf(server));
     }
@@ -58,19 +59,43 @@ function randomPorts(): number[] {
   );
 }
 
-async function bindFirst(candidates: readonly (number | undefined)[]): Promise<Server> {
+/** Ports of this process. */
+const own = new Set<number>();
+
+async function bindRemembered(port: number | undefined): Promise<Server | undefined> {
+  if (port === undefined) return undefined;
+  return own.has(port) || (await reserve(port)) ? bind(port) : undefined;
+}
+
+async function bindFirst(candidates: readonly number[]): Promise<Server> {
   for (const port of candidates) {
-    const server = port === undefined ? undefined : await bind(port);
+    const server = (await reserve(port)) ? await bind(port) : undefined;
     if (server !== undefined) return server;
   }
   throw new Error(`no free port found between ${FIRST_PORT} and ${LAST_PORT} on 127.0.0.1`);
 }
 
+async function reserve(port: number): Promise<boolean> {
+  if (own.has(port)) return false;
+  // An abstract socket has no file and ends with its process. Other systems than Linux have none: nothing is reserved there.
+  const isLinux = process.platform === "linux";
+  if (isLinux && (await listen({ path: `\0restate-operator-port-${port}` })) === undefined) {
+    return false;
+  }
+  own.add(port);
+  return true;
+}
+
 async function bind(port: number): Promise<Server | undefined> {
-  const server = createServer();
+  return listen({ port, host: "127.0.0.1" });
+}
+
+/** Does not keep the process alive. */
+async function listen(on: ListenOptions): Promise<Server | undefined> {
+  const server = createServer().unref();
   return new Promise((resolve) => {
     server.once("error", () => resolve(undefined));
-    server.listen(port, "127.0.0.1", () => resolve(server));
+    server.listen(on, () => resolve(server));
   });
 }
 

@@ -3,7 +3,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,6 +19,8 @@ import {
   startProcess,
   stopProcess,
 } from "../../bootstrap/processes.ts";
+
+const PORTS = join(import.meta.dirname, "../../bootstrap/kubernetes/ports.ts");
 
 let dir: string;
 
@@ -165,6 +167,24 @@ test("ports are free, different, and the same again next time", async () => {
   expect(first("one")).not.toBe(first("two"));
   const second = await choosePorts(dir, ["two", "one"]);
   expect([second("one"), second("two")]).toEqual([first("one"), first("two")]);
+});
+
+test("ports belong to the process that chose them, until it ends", async () => {
+  const chosen = join(dir, "chosen");
+  await mkdir(chosen);
+  const script = `
+    const { choosePorts } = await import(${JSON.stringify(PORTS)});
+    const ports = await choosePorts(${JSON.stringify(chosen)}, ["one"]);
+    console.log(ports("one"));
+    setInterval(() => undefined, 1_000);`;
+  const holder = spawn(process.execPath, ["--input-type=module", "--eval", script]);
+  const [line] = (await once(holder.stdout, "data")) as [Buffer];
+  const port = Number(line);
+  expect((await choosePorts(chosen, ["one"]))("one")).not.toBe(port);
+  await writeFile(join(chosen, "ports.json"), JSON.stringify({ one: port }));
+  holder.kill("SIGKILL");
+  await once(holder, "exit");
+  expect((await choosePorts(chosen, ["one"]))("one")).toBe(port);
 });
 
 test("a process knows itself", async () => {

@@ -11,6 +11,7 @@ import { request } from "undici";
 import { stringify } from "yaml";
 import type { ClusterAccess } from "../../bootstrap/kubernetes/cluster.ts";
 import { bundleOperator } from "../../bootstrap/images/bundle.ts";
+import { waitUntil } from "../../bootstrap/kubernetes/wait.ts";
 import {
   operatorParts,
   type OperatorOptions,
@@ -207,19 +208,19 @@ export class TestOperator {
 
   /** Resolves when the services are registered, with replay at every step where that was asked for. */
   async registered(): Promise<void> {
-    await until(
-      "the services are registered",
-      async () => {
-        const answer = await request(`${this.#parts.servicesHealthUrl}/ready`);
-        const ready = (await answer.body.json()) as { registered?: boolean };
-        if (ready.registered !== true) return false;
-        const latest = await Promise.all(
-          SERVICES.map((name) => this.admin.latestDeploymentOf(name)),
-        );
-        return latest.every((id) => id !== undefined);
-      },
-      { timeoutMs: REGISTRATION_TIMEOUT_MS },
-    );
+    const services = this.#running.get("services");
+    const wait = {
+      what: "the registration of the services",
+      timeoutMs: REGISTRATION_TIMEOUT_MS,
+      processes: services === undefined ? [] : [services],
+    };
+    await waitUntil(wait, async () => {
+      const answer = await request(`${this.#parts.servicesHealthUrl}/ready`);
+      const ready = (await answer.body.json()) as { registered?: boolean };
+      if (ready.registered !== true) return false;
+      const latest = await Promise.all(SERVICES.map((name) => this.admin.latestDeploymentOf(name)));
+      return latest.every((id) => id !== undefined);
+    });
     if (this.#options.alwaysReplay === true) await this.#replayAlways();
   }
 

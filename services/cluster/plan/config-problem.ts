@@ -5,9 +5,8 @@
 import type { RestateClusterSpec } from "../../../crds/restate-cluster.ts";
 import type { ClusterBuilding } from "../api.ts";
 import { readConfig } from "./config-toml.ts";
-import { isToBeFormed } from "./settings.ts";
+import { AUTO_PROVISION, isToBeFormed } from "./settings.ts";
 
-const PROVISION_VARIABLE = "RESTATE_AUTO_PROVISION";
 const BASE_DIR_VARIABLE = "RESTATE_BASE_DIR";
 const VOLUME = "/restate-data";
 
@@ -33,11 +32,11 @@ function provisionerProblem(spec: RestateClusterSpec, formed: boolean): string |
   if (flag !== undefined && flag !== "false") {
     return `spec.compute.args: ${why.with} --auto-provision must be false, ${why.or}`;
   }
-  const variable = spec.compute.env?.find(({ name }) => name === PROVISION_VARIABLE);
+  const variable = spec.compute.env?.find(({ name }) => name === AUTO_PROVISION);
   if (variable !== undefined) {
     return variable.value === "false"
       ? undefined
-      : `spec.compute.env: ${why.with} the variable ${PROVISION_VARIABLE} must be "false"`;
+      : `spec.compute.env: ${why.with} the variable ${AUTO_PROVISION} must be "false"`;
   }
   const config = readConfig(spec.config ?? undefined);
   if (config.kind === "unreadable") return config.message;

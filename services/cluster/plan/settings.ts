@@ -21,7 +21,8 @@ const REPLICATION = 2;
 /** Nodes whose addresses are generated: enough to find the metadata, and the last that scaling down takes away. */
 const METADATA_ORDINALS = [0, 1, 2];
 const METADATA_VARIABLE = /^RESTATE_METADATA_(STORE_)?(CLIENT__)?(ADDRESS(ES)?|TYPE)$/;
-const AUTO_PROVISION = "RESTATE_AUTO_PROVISION";
+/** The variable by which pods are told whether they may provision their cluster. */
+export const AUTO_PROVISION = "RESTATE_AUTO_PROVISION";
 /** Everything a node can be. */
 const ROLES = ["admin", "http-ingress", "log-server", "metadata-server", "worker"];
 

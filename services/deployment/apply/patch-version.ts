@@ -10,7 +10,7 @@ import { KubeError } from "../../kube/errors.ts";
 import { refTo } from "../../kube/kinds.ts";
 import type { ActionResult } from "../../reconciler/resource-kind.ts";
 import type { VersionTarget } from "../api.ts";
-import type { VersionManager } from "../build/metadata.ts";
+import type { VersionFieldOwner } from "../build/metadata.ts";
 
 /** Where versions are patched. */
 export interface Site {
@@ -20,7 +20,7 @@ export interface Site {
 
 /** What one field manager has to say about a version: all of it, for what it said before and no longer says goes. */
 export interface VersionFields {
-  readonly manager: VersionManager;
+  readonly manager: VersionFieldOwner;
   readonly spec?: { readonly replicas: number };
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;

@@ -34,7 +34,7 @@ export const FIELD_MANAGER = "restate-operator";
 export const AUTOSCALING_MANAGER = "restate-operator/autoscaling";
 export const ANNOTATIONS_MANAGER = "restate-operator/propagate-annotations";
 /** Who sets something on a version that exists. */
-export type VersionManager =
+export type VersionFieldOwner =
   | typeof ANNOTATIONS_MANAGER
   | "restate-operator/propagate-replicas"
   | "restate-operator/scale-down"
