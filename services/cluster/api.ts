@@ -86,6 +86,14 @@ export type ClusterAction =
 
 export type ClusterStatus = RestateClusterStatus;
 
+/** What a RestateCluster is spoken of with. */
+export interface ClusterTerms {
+  readonly action: ClusterAction;
+  readonly status: ClusterStatus;
+  readonly reason: ClusterReason;
+  readonly report: SurveyReport;
+}
+
 /** Kinds of other projects that a cluster can ask for. They need not be installed. */
 export const FOREIGN_KINDS = [
   "PodIdentityAssociation",

@@ -7,9 +7,9 @@ import { titleOf } from "../core/resource.ts";
 import { emitEvent } from "../kube/events.ts";
 import { refTo } from "../kube/kinds.ts";
 import { PlannedResource } from "../kube/planned-resource.ts";
-import { attemptOf, type Known } from "../reconciler/attempt.ts";
-import type { Attempt, Failure, ResourceKind } from "../reconciler/resource-kind.ts";
-import type { ClusterAction, ClusterReason, ClusterStatus, SurveyReport } from "./api.ts";
+import { attemptOf } from "../reconciler/attempt.ts";
+import type { Attempt, ResourceKind } from "../reconciler/resource-kind.ts";
+import type { ClusterAction, ClusterReason, ClusterTerms } from "./api.ts";
 import { applyAction, type ApplyContext } from "./apply/apply.ts";
 import { observeCluster, readCluster } from "./observe/observe.ts";
 import { planCluster } from "./plan/plan.ts";
@@ -17,9 +17,7 @@ import { statusOf } from "./plan/status.ts";
 import { SURVEYS } from "./survey/survey.ts";
 
 /** RestateCluster as the reconciler takes it. */
-export function clusterKind(
-  context: ApplyContext,
-): ResourceKind<ClusterAction, ClusterStatus, ClusterReason, SurveyReport> {
+export function clusterKind(context: ApplyContext): ResourceKind<ClusterTerms> {
   return {
     service: "ClusterReconciler",
     kind: "RestateCluster",
@@ -59,10 +57,7 @@ function reasonOfFailure(action: ClusterAction | undefined): ClusterReason {
   return action?.kind === "provisionCluster" ? "ProvisioningFailed" : "FailedReconcile";
 }
 
-function clusterAttempt(
-  context: ApplyContext,
-  name: string,
-): Attempt<ClusterAction, ClusterStatus, ClusterReason, SurveyReport> {
+function clusterAttempt(context: ApplyContext, name: string): Attempt<ClusterTerms> {
   const { kube, config } = context;
   const ref = refTo("RestateCluster", name);
   const read = () => readCluster(kube, name);
@@ -72,18 +67,18 @@ function clusterAttempt(
     planned,
     observe: (remembered) => observeCluster(kube, name, { config, remembered }),
     resourceOf: ({ cluster }) => cluster,
-    decide(observed, { applied, reports: [report], nowMs }: Known<SurveyReport>) {
+    decide(observed, { applied, reports: [report], nowMs }) {
       const surveyed = report?.uid === observed.cluster.metadata.uid ? { report } : {};
       return planCluster({ observed, applied, config, nowMs, ...surveyed });
     },
-    async act(cluster, action: ClusterAction) {
+    async act(cluster, action) {
       if (action.kind === "addFinalizer" || action.kind === "removeFinalizer") planned.forget();
       return applyAction(context, cluster, action);
     },
-    async patchStatus({ metadata: { uid } }, status: ClusterStatus) {
+    async patchStatus({ metadata: { uid } }, status) {
       await kube.patch(ref, { subresource: "status", body: { metadata: { uid }, status } });
     },
-    statusOfFailure(cluster, { reason, message }: Failure<ClusterReason>) {
+    statusOfFailure(cluster, { reason, message }) {
       const status = reason === "FailedReconcile" ? "Unknown" : "False";
       return statusOf(cluster, { status, reason, message }, { nowMs: Date.now(), goesOn: true });
     },

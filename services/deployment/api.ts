@@ -272,6 +272,14 @@ export type DeploymentAction =
 
 export type DeploymentStatus = RestateDeploymentStatus;
 
+/** What a RestateDeployment is spoken of with. */
+export interface DeploymentTerms {
+  readonly action: DeploymentAction;
+  readonly status: DeploymentStatus;
+  readonly reason: DeploymentReason;
+  readonly report: DrainReport;
+}
+
 /** The operator's own settings that deployments depend on. */
 export interface DeploymentConfig {
   /** Domain of the Kubernetes cluster: `cluster.local`. */

@@ -8,9 +8,14 @@ import { titleOf } from "../core/resource.ts";
 import type { KubeClient } from "../kube/client.ts";
 import { refTo } from "../kube/kinds.ts";
 import { FRESH_MS, PlannedResource } from "../kube/planned-resource.ts";
-import { attemptOf, type Known } from "../reconciler/attempt.ts";
-import type { Attempt, Failure, Remembered, ResourceKind } from "../reconciler/resource-kind.ts";
-import type { DeploymentAction, DeploymentReason, DeploymentStatus, DrainReport } from "./api.ts";
+import { attemptOf } from "../reconciler/attempt.ts";
+import type { Attempt, Remembered, ResourceKind } from "../reconciler/resource-kind.ts";
+import type {
+  DeploymentAction,
+  DeploymentReason,
+  DeploymentStatus,
+  DeploymentTerms,
+} from "./api.ts";
 import { applyAction } from "./apply/apply.ts";
 import { DRAINS } from "./drain/drain-assistants.ts";
 import { tell } from "./apply/events.ts";
@@ -24,9 +29,7 @@ import { planDeployment } from "./plan/plan.ts";
 import { statusPatch, withReady } from "./plan/status.ts";
 
 /** RestateDeployment as the reconciler takes it. */
-export function deploymentKind(
-  context: ObserveContext,
-): ResourceKind<DeploymentAction, DeploymentStatus, DeploymentReason, DrainReport> {
+export function deploymentKind(context: ObserveContext): ResourceKind<DeploymentTerms> {
   return {
     service: "DeploymentReconciler",
     kind: "RestateDeployment",
@@ -94,10 +97,7 @@ function stepOf(action: DeploymentAction): string {
   }
 }
 
-function deploymentAttempt(
-  context: ObserveContext,
-  key: string,
-): Attempt<DeploymentAction, DeploymentStatus, DeploymentReason, DrainReport> {
+function deploymentAttempt(context: ObserveContext, key: string): Attempt<DeploymentTerms> {
   const { kube } = context;
   const [namespace = "", name = ""] = key.split("/");
   const read = () => readDeployment(kube, namespace, name);
@@ -111,13 +111,13 @@ function deploymentAttempt(
     return observed;
   };
   const isOld = () => performance.now() - observedAtMs > FRESH_MS;
-  const attempt = attemptOf({
+  const attempt: Attempt<DeploymentTerms> = attemptOf({
     read,
     planned,
     observe: ({ applied }) => observe(applied),
     resourceOf: ({ deployment }) => deployment,
-    decide: (seen, known: Known<DrainReport>) => planDeployment({ observed: seen, ...known }),
-    async act(deployment, action: DeploymentAction) {
+    decide: (seen, known) => planDeployment({ observed: seen, ...known }),
+    async act(deployment, action) {
       if (observed === undefined || (action.kind === "scaleToZero" && isOld())) {
         observed = await observe({});
       }
@@ -125,8 +125,8 @@ function deploymentAttempt(
         ? { kind: "superseded" }
         : applyAction(context, { ...observed, deployment }, action);
     },
-    patchStatus: (deployment, status: DeploymentStatus) => patchStatus(kube, deployment, status),
-    statusOfFailure(deployment, { reason, message }: Failure<DeploymentReason>) {
+    patchStatus: (deployment, status) => patchStatus(kube, deployment, status),
+    statusOfFailure(deployment, { reason, message }) {
       const ready = { status: "Unknown", reason, message } as const;
       return withReady(deployment, ready, { nowMs: Date.now() });
     },

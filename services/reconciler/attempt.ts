@@ -3,10 +3,10 @@
  * resource that the plan was made for; say what failed. A kind brings the parts, and knows nothing of when they are called.
  */
 import type { AppliedObjects } from "../core/children.ts";
-import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
+import type { EventClaim } from "../core/plan.ts";
 import { KubeError, NAMESPACE_TERMINATING } from "../kube/errors.ts";
 import type { PlannedResource } from "../kube/planned-resource.ts";
-import type { ActionResult, Attempt, Failure, Remembered } from "./resource-kind.ts";
+import type { ActionResult, Attempt, Failure, PlanOf, Remembered, Terms } from "./resource-kind.ts";
 
 const SUPERSEDED: ActionResult = { kind: "superseded" };
 
@@ -22,38 +22,24 @@ export interface Known<Report> {
   readonly nowMs: number;
 }
 
-interface AttemptParts<
-  Resource extends Identified,
-  Observed,
-  Action extends AnyAction,
-  Status,
-  Reason extends string,
-  Report,
-> {
+interface AttemptParts<Resource extends Identified, Observed, T extends Terms> {
   /** The resource alone, and `planned`, by which the steps are answered with it. */
   readonly read: () => Promise<Resource | undefined>;
   readonly planned: PlannedResource<Resource>;
   /** Everything that decides; `undefined` when there is no resource. */
   observe(remembered: Remembered): Promise<Observed | undefined>;
   resourceOf(observed: Observed): Resource;
-  decide(observed: Observed, known: Known<Report>): Plan<Action, Status>;
-  act(resource: Resource, action: Action): Promise<ActionResult>;
-  patchStatus(resource: Resource, status: Status): Promise<void>;
+  decide(observed: Observed, known: Known<T["report"]>): PlanOf<T>;
+  act(resource: Resource, action: T["action"]): Promise<ActionResult>;
+  patchStatus(resource: Resource, status: T["status"]): Promise<void>;
   /** The status that says what failed; `undefined` when that is said already. */
-  statusOfFailure(resource: Resource, failure: Failure<Reason>): Status | undefined;
+  statusOfFailure(resource: Resource, failure: Failure<T["reason"]>): T["status"] | undefined;
   tell(about: { readonly uid: string }, event: EventClaim): Promise<void>;
 }
 
-export function attemptOf<
-  Resource extends Identified,
-  Observed,
-  Action extends AnyAction,
-  Status,
-  Reason extends string,
-  Report,
->(
-  parts: AttemptParts<Resource, Observed, Action, Status, Reason, Report>,
-): Attempt<Action, Status, Reason, Report> {
+export function attemptOf<Resource extends Identified, Observed, T extends Terms>(
+  parts: AttemptParts<Resource, Observed, T>,
+): Attempt<T> {
   const { planned } = parts;
   return {
     async plan(remembered, reports) {

@@ -14,9 +14,14 @@ import type { Attempt, ResourceKind } from "./resource-kind.ts";
 
 const REASON = "NotServedYet";
 
-type Reason = typeof REASON | "FailedReconcile";
-
 type ObservedStatus = Readonly<Record<string, unknown>>;
+
+interface ObservingTerms {
+  readonly action: AnyAction;
+  readonly status: ObservedStatus;
+  readonly reason: typeof REASON | "FailedReconcile";
+  readonly report: never;
+}
 
 const Resource = z.object({
   metadata: z.object({
@@ -57,7 +62,7 @@ export interface ObservingKind {
 export function observingKind(
   kube: KubeClient,
   observing: ObservingKind,
-): ResourceKind<AnyAction, ObservedStatus, Reason> {
+): ResourceKind<ObservingTerms> {
   return {
     service: observing.service,
     kind: observing.kind,
@@ -71,7 +76,7 @@ function observingAttempt(
   kube: KubeClient,
   observing: ObservingKind,
   key: string,
-): Attempt<AnyAction, ObservedStatus, Reason> {
+): Attempt<ObservingTerms> {
   const ref = refOfKey(observing.kind, key);
   return {
     async plan() {

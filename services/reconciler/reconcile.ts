@@ -16,7 +16,7 @@ import type { ResourceIdentity } from "../core/resource.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { Self } from "./api.ts";
 import { readMemory, withApplied, writeMemory, type LastReconcile, type Memory } from "./memory.ts";
-import type { ActionResult, Attempt, ResourceKind } from "./resource-kind.ts";
+import type { ActionResult, Attempt, PlanOf, ResourceKind, Terms } from "./resource-kind.ts";
 import { armResync, armRetry, disarmRetry, forgetTimers } from "./timers.ts";
 
 /** Bounds of one step: about three attempts in three seconds, then the reconcile fails and its key is free (R1). */
@@ -28,20 +28,20 @@ const STEP = {
 } as const;
 
 /** What a reconcile needs beside its context. */
-export interface Reconcile<Action extends AnyAction, Status, Reason extends string, Report> {
-  readonly kind: ResourceKind<Action, Status, Reason, Report>;
+export interface Reconcile<T extends Terms> {
+  readonly kind: ResourceKind<T>;
   readonly telemetry: Telemetry;
   readonly self: Self;
 }
 
 /** Answers what came of it; throws the `TerminalError` that ends the invocation when it failed (R3). */
-export async function reconcile<Action extends AnyAction, Status, Reason extends string, Report>(
-  run: Reconcile<Action, Status, Reason, Report>,
+export async function reconcile<T extends Terms>(
+  run: Reconcile<T>,
   ctx: ObjectContext,
 ): Promise<LastReconcile> {
   const memory = await readMemory(ctx);
   const attempt = run.kind.attempt(ctx.key);
-  const progress: { action: Action | undefined } = { action: undefined };
+  const progress: { action: T["action"] | undefined } = { action: undefined };
   const startedAt = performance.now();
   try {
     const plan = await planStep(ctx, { attempt, memory });
@@ -61,10 +61,7 @@ export async function reconcile<Action extends AnyAction, Status, Reason extends
 }
 
 /** The periodic look (R6): plans, and asks for a reconcile only if that would do something. */
-export async function look<Action extends AnyAction, Status, Reason extends string, Report>(
-  run: Reconcile<Action, Status, Reason, Report>,
-  ctx: ObjectContext,
-): Promise<void> {
+export async function look<T extends Terms>(run: Reconcile<T>, ctx: ObjectContext): Promise<void> {
   const memory = await readMemory(ctx);
   try {
     const plan = await planStep(ctx, { attempt: run.kind.attempt(ctx.key), memory });
@@ -82,13 +79,13 @@ export async function look<Action extends AnyAction, Status, Reason extends stri
 const isQuiet = (plan: Plan<AnyAction, unknown>): boolean =>
   plan.actions.length === 0 && plan.status === undefined && (plan.events ?? []).length === 0;
 
-async function planStep<Action extends AnyAction, Status, Reason extends string, Report>(
+async function planStep<T extends Terms>(
   ctx: ObjectContext,
-  work: { readonly attempt: Attempt<Action, Status, Reason, Report>; readonly memory: Memory },
-): Promise<Plan<Action, Status>> {
+  work: { readonly attempt: Attempt<T>; readonly memory: Memory },
+): Promise<PlanOf<T>> {
   const { attempt, memory } = work;
   const remembered = { uid: memory.uid, applied: memory.applied };
-  const reports = Object.values(reportsOf<Report>(memory));
+  const reports = Object.values(reportsOf<T["report"]>(memory));
   const plan = await ctx.run(
     "plan",
     async () => {
@@ -117,19 +114,16 @@ function reportsOf<Report>({ assistants = {} }: Memory): Readonly<Record<string,
   return assistants as Readonly<Record<string, Report>>;
 }
 
-interface Work<Action extends AnyAction, Status, Reason extends string, Report> {
-  readonly run: Reconcile<Action, Status, Reason, Report>;
+interface Work<T extends Terms> {
+  readonly run: Reconcile<T>;
   readonly ctx: ObjectContext;
-  readonly attempt: Attempt<Action, Status, Reason, Report>;
+  readonly attempt: Attempt<T>;
   readonly memory: Memory;
-  readonly progress: { action: Action | undefined };
+  readonly progress: { action: T["action"] | undefined };
 }
 
 /** Carries out a plan: every action, then the events, then the one status write. */
-async function applyAll<Action extends AnyAction, Status, Reason extends string, Report>(
-  work: Work<Action, Status, Reason, Report>,
-  plan: Plan<Action, Status>,
-): Promise<LastReconcile> {
+async function applyAll<T extends Terms>(work: Work<T>, plan: PlanOf<T>): Promise<LastReconcile> {
   const { run, ctx, attempt, memory, progress } = work;
   const ended = (outcome: LastReconcile["outcome"]): LastReconcile => ({
     outcome,
@@ -174,9 +168,9 @@ async function applyAll<Action extends AnyAction, Status, Reason extends string,
 }
 
 /** The events, and then the status: with it written, nobody would know that they are still to be told. */
-async function say<Action extends AnyAction, Status, Reason extends string, Report>(
-  { ctx, attempt }: Work<Action, Status, Reason, Report>,
-  { events = [] }: Pick<Plan<Action, Status>, "events">,
+async function say<T extends Terms>(
+  { ctx, attempt }: Work<T>,
+  { events = [] }: Pick<PlanOf<T>, "events">,
   {
     planned,
     write,
@@ -189,18 +183,18 @@ async function say<Action extends AnyAction, Status, Reason extends string, Repo
 }
 
 /** Carries out an action that is a message, durably: it is sent once, however often this is replayed. */
-function sendToAssistant<Action extends AnyAction, Status, Reason extends string, Report>(
-  { kind, telemetry }: Reconcile<Action, Status, Reason, Report>,
+function sendToAssistant<T extends Terms>(
+  { kind, telemetry }: Reconcile<T>,
   ctx: ObjectContext,
   {
     memory,
     action,
     nowMs,
-  }: { readonly memory: Memory; readonly action: Action; readonly nowMs: number },
+  }: { readonly memory: Memory; readonly action: T["action"]; readonly nowMs: number },
 ): boolean {
   const message = kind.assistants?.messageOf(action);
   if (message === undefined) return false;
-  const { [message.to]: known, ...others } = reportsOf<Report>(memory);
+  const { [message.to]: known, ...others } = reportsOf<T["report"]>(memory);
   const report = message.send(ctx, { known, nowMs });
   memory.assistants = report === undefined ? others : { ...others, [message.to]: report };
   const { because } = action;
@@ -233,10 +227,10 @@ function retryAfter(
   }
 }
 
-async function armNext<Action extends AnyAction, Status, Reason extends string, Report>(
-  run: Reconcile<Action, Status, Reason, Report>,
+async function armNext<T extends Terms>(
+  run: Reconcile<T>,
   ctx: ObjectContext,
-  end: { memory: Memory; last: LastReconcile; plan: Plan<Action, Status> },
+  end: { memory: Memory; last: LastReconcile; plan: PlanOf<T> },
 ): Promise<void> {
   const { memory, last, plan } = end;
   const nowMs = plan.observedAtMs;
@@ -261,13 +255,13 @@ const EXHAUSTED = 500;
 const SILENT_MS = 15_000;
 
 /** Says that a reconcile failed, arms the retry, and answers the error that ends the invocation (R3). */
-async function failed<Action extends AnyAction, Status, Reason extends string, Report>(
-  run: Reconcile<Action, Status, Reason, Report>,
+async function failed<T extends Terms>(
+  run: Reconcile<T>,
   ctx: ObjectContext,
   failure: {
-    attempt: Attempt<Action, Status, Reason, Report>;
+    attempt: Attempt<T>;
     memory: Memory;
-    action: Action | undefined;
+    action: T["action"] | undefined;
     error: TerminalError;
   },
 ): Promise<TerminalError> {

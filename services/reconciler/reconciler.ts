@@ -13,7 +13,6 @@ import {
   type ObjectContext,
   type ObjectSharedContext,
 } from "@restatedev/restate-sdk";
-import type { AnyAction } from "../core/plan.ts";
 import { KubeError } from "../kube/errors.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import type { AssistantReport, Cause, ReconcilerHandlers, RetryRequest, Self } from "./api.ts";
@@ -21,7 +20,7 @@ import { saysMore } from "./assistant.ts";
 import { readMemory, writeMemory } from "./memory.ts";
 import { NOTHING_KEPT, OBJECT_OPTIONS } from "./object-options.ts";
 import { look, reconcile, type Reconcile } from "./reconcile.ts";
-import type { ResourceKind } from "./resource-kind.ts";
+import type { ResourceKind, Terms } from "./resource-kind.ts";
 import type { Turns } from "./turns.ts";
 
 /** How long a person can read a reconcile after it ended. */
@@ -38,13 +37,13 @@ const OPTIONS = {
 } as const;
 
 /** The virtual object that reconciles one kind of resource, keyed by resource name. */
-export function defineReconciler<Action extends AnyAction, Status, Reason extends string, Report>(
-  kind: ResourceKind<Action, Status, Reason, Report>,
+export function defineReconciler<T extends Terms>(
+  kind: ResourceKind<T>,
   { telemetry, turns }: { readonly telemetry: Telemetry; readonly turns: Turns },
 ) {
   const self: Self = (ctx) =>
     ctx.objectSendClient<ReconcilerHandlers>({ name: kind.service }, ctx.key);
-  const run: Reconcile<Action, Status, Reason, Report> = { kind, telemetry, self };
+  const run: Reconcile<T> = { kind, telemetry, self };
   return object({
     name: kind.service,
     description: `Reconciles ${kind.kind} resources`,

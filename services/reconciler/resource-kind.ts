@@ -10,6 +10,18 @@ import type { AnyAction, EventClaim, Plan } from "../core/plan.ts";
 import type { ResourceIdentity } from "../core/resource.ts";
 import type { Kind } from "../kube/kinds.ts";
 
+/** The types in which a kind is spoken of. */
+export interface Terms {
+  readonly action: AnyAction;
+  readonly status: unknown;
+  /** Of its conditions, and of what failed. */
+  readonly reason: string;
+  /** Of its assistants. */
+  readonly report: unknown;
+}
+
+export type PlanOf<T extends Terms> = Plan<T["action"], T["status"]>;
+
 /** What earlier reconciles of a resource left to the next one. */
 export interface Remembered {
   /** uid of the resource it belongs to: what is remembered of another one is forgotten. */
@@ -41,38 +53,33 @@ export interface Failure<Reason extends string> {
  * One attempt at one reconcile: lives as long as a process works on it, and may keep what it has just read. Each method
  * is called inside a step of its own, so each is idempotent, and none relies on another having run in this process.
  */
-export interface Attempt<
-  Action extends AnyAction,
-  Status,
-  Reason extends string,
-  Report = unknown,
-> {
+export interface Attempt<T extends Terms> {
   /** `reports`: the last of each assistant, where the kind has any. */
-  plan(remembered: Remembered, reports: readonly Report[]): Promise<Plan<Action, Status>>;
-  apply(action: Action, planned: ResourceIdentity): Promise<ActionResult>;
+  plan(remembered: Remembered, reports: readonly T["report"][]): Promise<PlanOf<T>>;
+  apply(action: T["action"], planned: ResourceIdentity): Promise<ActionResult>;
   /** Writes the status if it differs from what is there. */
-  writeStatus(status: Status, planned: ResourceIdentity): Promise<ActionResult>;
+  writeStatus(status: T["status"], planned: ResourceIdentity): Promise<ActionResult>;
   /**
    * Says that an action has to wait, in the planned status (or the present one where none is planned). A kind without it says
    * nothing until the next plan.
    */
   writeWaiting?(
     waiting: Waiting,
-    status: Status | undefined,
+    status: T["status"] | undefined,
     planned: ResourceIdentity,
   ): Promise<ActionResult>;
   emit(event: EventClaim, planned: ResourceIdentity): Promise<void>;
   /** Says in the resource's conditions and in an event that a reconcile failed; writes nothing when that is said already. */
-  writeFailure(failure: Failure<Reason>): Promise<void>;
+  writeFailure(failure: Failure<T["reason"]>): Promise<void>;
 }
 
 /**
  * Virtual objects that work for a resource beside its reconciler, for longer than a reconcile may take: one per name, reporting
  * whatever they read (`assistant.ts`), and gone with the resource.
  */
-export interface Assistants<Action extends AnyAction, Report> {
+export interface Assistants<T extends Terms> {
   /** The message that an action is; `undefined`: the action is a step of its own. */
-  messageOf(action: Action): Message<Report> | undefined;
+  messageOf(action: T["action"]): Message<T["report"]> | undefined;
   /** Ends an assistant and all it remembers. */
   stop(ctx: ObjectContext, name: string): void;
 }
@@ -91,20 +98,15 @@ export interface Message<Report> {
   ): Report | undefined;
 }
 
-export interface ResourceKind<
-  Action extends AnyAction,
-  Status,
-  Reason extends string,
-  Report = unknown,
-> {
+export interface ResourceKind<T extends Terms> {
   /** Name of the Restate service: `ClusterReconciler`. */
   readonly service: string;
   /** Kubernetes kind: `RestateCluster`. */
   readonly kind: Kind;
-  readonly assistants?: Assistants<Action, Report>;
-  attempt(key: string): Attempt<Action, Status, Reason, Report>;
+  readonly assistants?: Assistants<T>;
+  attempt(key: string): Attempt<T>;
   /** Name of an action's step: lower-case verb, kind, name; the same in every release. */
-  stepOf(action: Action): string;
+  stepOf(action: T["action"]): string;
   /** Condition reason when this action fails; `undefined`: when planning or writing the status does. */
-  reasonOfFailure(action: Action | undefined): Reason;
+  reasonOfFailure(action: T["action"] | undefined): T["reason"];
 }

@@ -19,7 +19,7 @@ import { armPoll, cancelPoll, reportTo, type NextPoll } from "../../reconciler/a
 import { NOTHING_KEPT, OBJECT_OPTIONS } from "../../reconciler/object-options.ts";
 import type { Assistants } from "../../reconciler/resource-kind.ts";
 import type { Dial } from "../../restate/dial.ts";
-import type { ClusterAction, ClusterSurvey, SurveyOrder, SurveyReport } from "../api.ts";
+import type { ClusterSurvey, ClusterTerms, SurveyOrder, SurveyReport } from "../api.ts";
 import { readSurvey } from "./survey-answer.ts";
 import {
   UNREAD,
@@ -139,7 +139,7 @@ const surveyOf = (ctx: ObjectContext) =>
   ctx.objectSendClient<SurveyHandlers>({ name: CLUSTER_SURVEY }, ctx.key);
 
 /** The survey of a cluster, as its reconciler starts and ends it. */
-export const SURVEYS: Assistants<ClusterAction, SurveyReport> = {
+export const SURVEYS: Assistants<ClusterTerms> = {
   messageOf(action) {
     if (action.kind !== "survey") return undefined;
     const { order } = action;

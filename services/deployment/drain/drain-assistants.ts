@@ -1,14 +1,14 @@
 /** How the reconciler starts and ends the drains of its versions: messages to virtual objects, sent once. */
 import { rpc, type ObjectContext } from "@restatedev/restate-sdk";
 import type { Assistants } from "../../reconciler/resource-kind.ts";
-import type { DeploymentAction, DrainReport } from "../api.ts";
+import type { DeploymentAction, DeploymentTerms, DrainReport } from "../api.ts";
 import { UNCOUNTED, VERSION_DRAIN, type DrainHandlers } from "./drain-api.ts";
 
 const drainOf = (ctx: ObjectContext, version: string) =>
   ctx.objectSendClient<DrainHandlers>({ name: VERSION_DRAIN }, `${ctx.key}/${version}`);
 
 /** The drains of a deployment's versions, by the version's name. */
-export const DRAINS: Assistants<DeploymentAction, DrainReport> = {
+export const DRAINS: Assistants<DeploymentTerms> = {
   messageOf(action) {
     switch (action.kind) {
       case "startDrain":
