@@ -3,11 +3,12 @@
  * Restate that serves. Under the chart's identities with RBAC on, in real pods, through the very images a release builds.
  */
 import { execFile } from "node:child_process";
-import { readFile, rm } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse, stringify } from "yaml";
 import { buildExampleImage } from "../../bootstrap/images/example.ts";
 import { buildOperatorImage } from "../../bootstrap/images/operator.ts";
 import { buildRestateImage } from "../../bootstrap/images/restate.ts";
@@ -36,12 +37,19 @@ if (fitness.kind === "unfit") logProgress(`skipped: ${fitness.reason}`);
 
 const EXAMPLE = "restate-example";
 const EXAMPLE_FILE = join(import.meta.dirname, "../../bootstrap/sandbox/example-cluster.yaml");
+const START = join(import.meta.dirname, "../../bootstrap/sandbox/main.ts");
 const GREETER_FILE = join(import.meta.dirname, "../../bootstrap/sandbox/example-deployment.yaml");
 const READY_TIMEOUT_MS = 4 * 60_000;
 const dir = join(testRunDir(), "operator-node");
 const OPERATOR_USERS = ["restate-operator", "restate-operator-watcher"].map(
   (account) => `system:serviceaccount:${NAMESPACE}:${account}`,
 );
+
+type UsersConfig = {
+  readonly contexts: readonly {
+    readonly context: { readonly cluster: string; readonly user: string };
+  }[];
+};
 
 const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
 
@@ -317,6 +325,34 @@ describe.skipIf(fitness.kind === "unfit")("the operator on a real node", () => {
       return state.length + open.length === 0;
     });
     await admin.close();
+  });
+
+  test("npm start -- --context does it in a cluster of the user's, whose kubeconfig it leaves alone", async () => {
+    const users = join(dir, "users-kubeconfig");
+    const config = parse(await readFile(cluster.kubeconfig, "utf8")) as UsersConfig;
+    const { cluster: server, user } = config.contexts[0]!.context;
+    const contexts = [
+      { name: "mine", context: { cluster: server, user } },
+      { name: "another", context: { cluster: "none", user: "none" } },
+    ];
+    const text = stringify({ ...config, contexts, "current-context": "another" });
+    await writeFile(users, text);
+    const args = ["--context=mine", `--data=${join(dir, "users-data")}`];
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [START, ...args], {
+      env: { PATH: process.env["PATH"], HOME: process.env["HOME"], KUBECONFIG: users },
+    });
+    expect(stdout + stderr).toMatch(
+      /using context mine; its nodes must be able to pull the images/,
+    );
+    expect(stdout + stderr).toMatch(/RestateCluster restate-example is Ready/);
+    expect(await kubectl(cluster, ["get", "restatecluster", EXAMPLE, "--output=name"])).toBe(
+      `restatecluster.restate.dev/${EXAMPLE}\n`,
+    );
+    expect(await readFile(users, "utf8")).toBe(text);
+    const wrong = promisify(execFile)(process.execPath, [START, "--context=theirs", args[1]!], {
+      env: { PATH: process.env["PATH"], HOME: process.env["HOME"], KUBECONFIG: users },
+    });
+    await expect(wrong).rejects.toThrow("there is no context theirs; there are: mine, another");
   });
 
   test("no request of the operator's identities was forbidden", async () => {
