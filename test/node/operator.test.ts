@@ -187,15 +187,24 @@ describe.skipIf(fitness.kind === "unfit")("the operator on a real node", () => {
     await kubectl(cluster, ["rollout", "status", "deployment/greeter", "--timeout=60s"]);
     const admin = new RestateAdmin({ url: adminUrl });
     const uri = "http://greeter.default.svc.cluster.local:9080";
-    await admin.registerDeployment({ uri, force: false });
-    await admin.close();
-    const answer = await fetch(`${ingressUrl}/Greeter/greet`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify("Ada"),
-      signal: AbortSignal.timeout(20_000),
+    // Its address is known to the node a moment after its pod is ready, and each node of Restate learns of it by itself.
+    await until("it can be registered", async () => {
+      await admin.registerDeployment({ uri, force: false });
+      return true;
     });
-    expect([answer.status, await answer.json()]).toEqual([200, "Hello Ada, says v1"]);
+    await admin.close();
+    let answer: unknown;
+    await until("the ingress knows it", async () => {
+      const response = await fetch(`${ingressUrl}/Greeter/greet`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify("Ada"),
+        signal: AbortSignal.timeout(20_000),
+      });
+      answer = await response.json();
+      return response.ok;
+    });
+    expect(answer).toBe("Hello Ada, says v1");
   });
 
   test("every reconcile can be read on the operator's own Restate, its plan with reasons", async () => {
