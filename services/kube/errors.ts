@@ -11,7 +11,8 @@ const MESSAGE_MAX_CHARS = 512;
 /** Nothing can be made any more in a namespace that is being deleted. */
 export const NAMESPACE_TERMINATING = "NamespaceTerminating";
 
-const FORBIDDEN = 403;
+/** Statuses that say nothing about a request when the API server, or what it writes to, is just coming or going. */
+const PASSING_STATUSES = new Set([403, 404]);
 
 /** Statuses that a later attempt of the same request can turn into success. */
 const RETRYABLE_STATUSES = new Set([408, 409, 429, 500, 502, 503, 504]);
@@ -36,12 +37,12 @@ export class KubeError extends Error {
   }
 
   /**
-   * Whether it can say nothing about the request at all, and only that the API server is not ready: besides what is retryable,
-   * a 403, with which one that has just started answers everything until it has read who may do what (measured: for a second
-   * or two).
+   * Whether it can say nothing about the request at all: besides what is retryable, a 403, with which an API server that has
+   * just started answers everything until it has read who may do what (measured: for a second or two), and a 404 for what is
+   * made where namespace or kind have gone since they were seen: the next plan knows.
    */
   get mayPass(): boolean {
-    return this.retryable || this.status === FORBIDDEN;
+    return this.retryable || PASSING_STATUSES.has(this.status);
   }
 }
 
