@@ -33,10 +33,11 @@ const OPTIONAL_NATIVE = ["bufferutil", "utf-8-validate"];
 const REQUIRE_BANNER =
   'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
 
-/** A source map that maps everything to nowhere, as the comment that declares it. */
-const EMPTY_SOURCE_MAP = `//# sourceMappingURL=data:application/json;base64,${Buffer.from(
-  JSON.stringify({ version: 3, sources: [""], sourcesContent: [""], mappings: "AAAA" }),
-).toString("base64")}`;
+const EMPTY_MAP = { version: 3, sources: [""], sourcesContent: [""], mappings: "AAAA" };
+const BASE64 = Buffer.from(JSON.stringify(EMPTY_MAP)).toString("base64");
+const DATA_URL = `data:application/json;base64,${BASE64}`;
+/** A source map that maps everything to nowhere, as the comment that declares it. In pieces, or this file would declare it. */
+const EMPTY_SOURCE_MAP = ["//# sourceMappingURL=", DATA_URL].join("");
 
 /**
  * Writes one bundle per entry point to `outDir`, with `package.json` that makes Node read them as ES modules.
