@@ -19,11 +19,8 @@ import type {
   ObservedCloud,
 } from "../../services/cluster/observe/observe-cloud.ts";
 import { observeCluster } from "../../services/cluster/observe/observe.ts";
-import {
-  clusterViewOf,
-  planCluster,
-  type ClusterQuestion,
-} from "../../services/cluster/plan/plan.ts";
+import { clusterViewOf, planCluster } from "../../services/cluster/plan/plan.ts";
+import type { ClusterQuestion } from "../../services/cluster/plan/question.ts";
 import { refOf } from "../../services/core/children.ts";
 import type { AnyManifest } from "../../services/core/manifest.ts";
 import { titleOf } from "../../services/core/resource.ts";

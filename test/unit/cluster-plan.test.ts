@@ -6,7 +6,8 @@ import { describe, expect, test } from "vitest";
 import type { RestateCluster } from "../../crds/restate-cluster.ts";
 import type { ClusterAction, ClusterStatus } from "../../services/cluster/api.ts";
 import type { ObservedCluster } from "../../services/cluster/observe/observe.ts";
-import { planCluster, type ClusterQuestion } from "../../services/cluster/plan/plan.ts";
+import { planCluster } from "../../services/cluster/plan/plan.ts";
+import type { ClusterQuestion } from "../../services/cluster/plan/question.ts";
 import {
   keyOf,
   refOf,

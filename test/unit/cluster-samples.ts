@@ -12,7 +12,8 @@ import type { AnyManifest } from "../../services/core/manifest.ts";
 import type { ClusterBuilding, ClusterConfig, SurveyReport } from "../../services/cluster/api.ts";
 import { buildChildren } from "../../services/cluster/build/children.ts";
 import type { ObservedClaim, ObservedCluster } from "../../services/cluster/observe/observe.ts";
-import { clusterViewOf, type ClusterQuestion } from "../../services/cluster/plan/plan.ts";
+import { clusterViewOf } from "../../services/cluster/plan/plan.ts";
+import type { ClusterQuestion } from "../../services/cluster/plan/question.ts";
 
 export const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 export const NOW = "2026-01-02T03:04:05Z";

@@ -6,9 +6,9 @@ import type { Plan } from "../../core/plan.ts";
 import type { ClusterAction, ClusterReason, ClusterStatus } from "../api.ts";
 import { STATEFUL_SET_NAME, replicasOf } from "../build/stateful-set.ts";
 import type { ObservedCluster } from "../observe/observe.ts";
-import type { ClusterQuestion } from "./plan.ts";
 import { cloudEvents, type CloudPlan } from "./plan-cloud.ts";
 import { isStatefulSetLeaving } from "./plan-volumes.ts";
+import type { ClusterQuestion } from "./question.ts";
 import { formedBy, settingsOf } from "./settings.ts";
 import { statusOf, type ReadyClaim } from "./status.ts";
 

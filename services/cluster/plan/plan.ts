@@ -10,7 +10,7 @@
  *    current revision ready and every volume bound.
  */
 import { RESTATE_CLUSTER } from "../../../crds/restate-cluster.ts";
-import { planChildren, type AppliedObjects, type ObservedObject } from "../../core/children.ts";
+import { planChildren, type ObservedObject } from "../../core/children.ts";
 import { inherited } from "../../core/inherit.ts";
 import type { Plan } from "../../core/plan.ts";
 import { disabledStatus, isDisabled } from "../../core/reconciliation.ts";
@@ -20,7 +20,6 @@ import type {
   ClusterConfig,
   ClusterStatus,
   ClusterView,
-  SurveyReport,
 } from "../api.ts";
 import { buildChildren } from "../build/children.ts";
 import { CONFIG_MAP_PREFIX, configMapName } from "../build/config-map.ts";
@@ -41,21 +40,13 @@ import {
   waiting,
   type Problem,
 } from "./plan-readiness.ts";
+import type { ClusterQuestion } from "./question.ts";
 import { formedBy, settingsOf } from "./settings.ts";
 
 /** How soon it is looked whether a namespace on its way out is gone. */
 const LEAVING_MS = 5_000;
 
 type ClusterPlan = Plan<ClusterAction, ClusterStatus>;
-
-export interface ClusterQuestion {
-  readonly observed: ObservedCluster;
-  readonly applied: AppliedObjects;
-  readonly config: ClusterConfig;
-  readonly nowMs: number;
-  /** What the cluster last said about itself. */
-  readonly report?: SurveyReport;
-}
 
 /** The resource as builders see it. */
 export function clusterViewOf(

@@ -9,11 +9,11 @@
  * the number of nodes, so scaling replaces no pod.
  */
 import type { RestateClusterSpec } from "../../../crds/restate-cluster.ts";
+import type { ObservedObject } from "../../core/children.ts";
 import type { ClusterBuilding, Setting, Settings } from "../api.ts";
 import { FORMED_ANNOTATION } from "../build/metadata.ts";
 import { HEADLESS_SERVICE_NAME } from "../build/services.ts";
 import { STATEFUL_SET_NAME, replicasOf } from "../build/stateful-set.ts";
-import type { ObservedCluster } from "../observe/observe.ts";
 import { readConfig, type ReadConfig } from "./config-toml.ts";
 
 /** Copies of everything in a cluster that is formed of several nodes: any one of them may be lost. */
@@ -45,8 +45,16 @@ export function settingsOf(
   return { env: env.map(({ name, value }) => ({ name, value })), provisions };
 }
 
+/** What shows how a cluster was made. */
+export interface Traces {
+  readonly cluster: { readonly spec: RestateClusterSpec };
+  readonly children: readonly Pick<ObservedObject, "ref" | "annotations">[];
+  readonly claims: readonly { readonly ordinal: number }[];
+  readonly statefulSet?: { readonly wantedReplicas?: number; readonly replicas: number };
+}
+
 /** With which replication a cluster is formed of generated settings; `undefined`: it is not. */
-export function formedOf(observed: ObservedCluster): number | undefined {
+export function formedOf(observed: Traces): number | undefined {
   const made = observed.children.filter(
     ({ ref }) =>
       (ref.kind === "Service" && ref.name === HEADLESS_SERVICE_NAME) ||
@@ -61,7 +69,7 @@ export function formedOf(observed: ObservedCluster): number | undefined {
 }
 
 /** The same, as a part of what children are built from. */
-export function formedBy(observed: ObservedCluster): Pick<ClusterBuilding, "formed"> {
+export function formedBy(observed: Traces): Pick<ClusterBuilding, "formed"> {
   const formed = formedOf(observed);
   return formed === undefined ? {} : { formed };
 }
@@ -79,7 +87,7 @@ export function isToBeFormed(spec: RestateClusterSpec): boolean {
 }
 
 /** Whether another node than the first one has ever been made: its volume is there, or it is asked for already. */
-function hasRunOthers({ claims, statefulSet }: ObservedCluster): boolean {
+function hasRunOthers({ claims, statefulSet }: Traces): boolean {
   return (
     claims.some(({ ordinal }) => ordinal > 0) ||
     Math.max(statefulSet?.wantedReplicas ?? 0, statefulSet?.replicas ?? 0) > 1
