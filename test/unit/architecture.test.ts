@@ -163,16 +163,19 @@ const PACKAGES: readonly {
 /** Packages that are functions of their arguments. */
 const PURE_PACKAGES = new Set(["@noble/hashes", "smol-toml", "zod"]);
 
-/** Everything that runs when a file is imported: chains of files, and the packages at their ends. */
+/**
+ * Everything that runs when a file is imported: chains of files, and the packages at their ends, each with the file that
+ * imports it. `types`: what only types are imported of, too.
+ */
 function reachedFrom(
   path: string,
   tree: Tree,
-  seen = new Map<string, string>(),
+  { types, seen = new Map<string, string>() }: { types: boolean; seen?: Map<string, string> },
 ): Map<string, string> {
   for (const { of, ours, typeOnly } of importsOf(path, tree.get(path) ?? "")) {
-    if (typeOnly || seen.has(of)) continue;
+    if ((typeOnly && !types) || seen.has(of)) continue;
     seen.set(of, path);
-    if (ours) reachedFrom(of, tree, seen);
+    if (ours) reachedFrom(of, tree, { types, seen });
   }
   return seen;
 }
@@ -240,6 +243,19 @@ const RULES: readonly Rule[] = [
     ],
   },
   {
+    name: "no file imports itself by way of others, not even a type",
+    applies: (path) => isSource(path) && !isTest(path),
+    wrong: (path, _source, tree) => {
+      const last = reachedFrom(path, tree, { types: true }).get(path);
+      return last === undefined ? [] : [`is imported by ${last}`];
+    },
+    broken: [
+      ["services/core/digest.ts", 'import type { X } from "./children.ts";'],
+      ["services/cluster/api.ts", 'import { x } from "./plan/plan.ts";'],
+    ],
+    fine: [["services/core/digest.ts", 'import type { X } from "./backoff.ts";']],
+  },
+  {
     name: "packages are used where they belong",
     applies: isSource,
     wrong: (path, source) =>
@@ -278,7 +294,7 @@ const RULES: readonly Rule[] = [
     name: "what decides runs nothing but functions of their arguments, however far its imports go",
     applies: isPure,
     wrong: (path, _, tree) =>
-      [...reachedFrom(path, tree)]
+      [...reachedFrom(path, tree, { types: false })]
         .filter(([reached]) => !isHarmless(reached, tree))
         .map(([reached, by]) => `${reached}, by ${by}`),
     broken: [

@@ -4,7 +4,7 @@
  */
 import type { ClusterConfig, ClusterView, ForeignKind } from "../api.ts";
 import { cloudRequestOf } from "./cloud-request.ts";
-import type { PodPart } from "./pod-parts.ts";
+import type { PodPart } from "./pod-part.ts";
 import { keyFrom, type NamedVolume } from "./signing-key.ts";
 import { SECRET_PROVIDER_CLASS_NAME } from "./secret-provider-class.ts";
 

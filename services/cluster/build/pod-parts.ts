@@ -3,23 +3,13 @@
  * (contract, section 2): in every list the operator's own come first, then the signing key, the certificate authorities, and
  * what the user adds.
  */
-import type { V1Container, V1EnvVar, V1Volume, V1VolumeMount } from "@kubernetes/client-node";
+import type { V1Container, V1Volume } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { ClusterConfig, ClusterView, ForeignKind } from "../api.ts";
 import { buildCloudPart } from "./cloud-part.ts";
+import type { PodPart } from "./pod-part.ts";
 import { buildSigningKey } from "./signing-key.ts";
 import { buildTrustedCas } from "./trusted-cas.ts";
-
-/** An addition to the pods of a cluster; what is absent adds nothing. */
-export interface PodPart {
-  /** Of the pods: they win over the user's and the resource's. */
-  readonly annotations?: Readonly<Record<string, string>>;
-  readonly volumes?: readonly Manifest<V1Volume>[];
-  readonly initContainers?: readonly Manifest<V1Container>[];
-  /** Of the Restate container, like `env`. */
-  readonly mounts?: readonly Manifest<V1VolumeMount>[];
-  readonly env?: readonly Manifest<V1EnvVar>[];
-}
 
 /** All additions of a specification, in order. `inPods`: the kinds of other projects that pods may rely on. */
 export function buildPodParts(

@@ -5,7 +5,7 @@
 import type { V1Volume } from "@kubernetes/client-node";
 import type { Manifest } from "../../core/manifest.ts";
 import type { ClusterView } from "../api.ts";
-import type { PodPart } from "./pod-parts.ts";
+import type { PodPart } from "./pod-part.ts";
 
 const MOUNT_PATH = "/signing-key";
 /** Readable by its owner alone; the pod's group is added by the kubelet. */

@@ -13,7 +13,8 @@ import type { Manifest } from "../../core/manifest.ts";
 import type { ClusterConfig, ClusterView, ForeignKind } from "../api.ts";
 import { configMapName } from "./config-map.ts";
 import { childMetadata, formedAnnotation, instanceLabels } from "./metadata.ts";
-import { buildPodParts, type PodPart } from "./pod-parts.ts";
+import type { PodPart } from "./pod-part.ts";
+import { buildPodParts } from "./pod-parts.ts";
 import { HEADLESS_SERVICE_NAME } from "./services.ts";
 
 export const STATEFUL_SET_NAME = "restate";

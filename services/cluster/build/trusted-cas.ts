@@ -5,7 +5,7 @@
  */
 import { sha256Hex } from "../../core/digest.ts";
 import type { ClusterConfig, ClusterView } from "../api.ts";
-import type { PodPart } from "./pod-parts.ts";
+import type { PodPart } from "./pod-part.ts";
 
 /** Where images based on Debian and Alpine keep them; the canary image is alpine unless configured. */
 const SYSTEM_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
