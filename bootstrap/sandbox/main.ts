@@ -19,6 +19,7 @@ import { NAMESPACE, installOperator, toolsFor, type Tools } from "./kubernetes-t
 import { howToFollow, nextSteps, type Reached } from "./next-steps.ts";
 import { progressLines, type Say } from "./progress.ts";
 import { showRollout } from "./rollout.ts";
+import { waitForPods } from "./wait-for-pods.ts";
 import { waitForReady } from "./wait-for-ready.ts";
 
 const EXAMPLE = "restate-example";
@@ -41,13 +42,14 @@ async function run(options: Options): Promise<void> {
     await inUsersCluster({ ...options, context: options.context, dir }, say);
     return;
   }
+  const startedAtMs = Date.now();
   const images = buildImages();
   // Its failure is told when the images are needed.
   images.catch(() => undefined);
   // Also when a signal comes during the start: what was begun is finished, then stopped.
   const cluster = await startNode({ dir: join(dir, "kubernetes"), log: say });
   try {
-    await Promise.race([inSandbox(cluster, images, say), stopped]);
+    await Promise.race([inSandbox({ cluster, images, startedAtMs }, say), stopped]);
     if (options.once !== true) {
       say("Ctrl-C stops everything");
       await stopped;
@@ -70,14 +72,21 @@ function buildImages(): Promise<readonly Image[]> {
 }
 
 async function inSandbox(
-  cluster: NodeCluster,
-  images: Promise<readonly Image[]>,
+  {
+    cluster,
+    images,
+    startedAtMs,
+  }: {
+    readonly cluster: NodeCluster;
+    readonly images: Promise<readonly Image[]>;
+    readonly startedAtMs: number;
+  },
   say: Say,
 ): Promise<void> {
   say("building images (operator, restate, greeter)");
   await importAll(cluster, await images, say);
   const tools = toolsFor(cluster);
-  await bringUp(tools, say);
+  await bringUp(tools, startedAtMs, say);
   const reached = await reach(cluster);
   say(howToFollow(reached));
   await showRollout({ tools, ingressUrl: reached.exampleIngressUrl, say });
@@ -91,14 +100,16 @@ async function importAll(cluster: NodeCluster, images: readonly Image[], say: Sa
   }
 }
 
-/** Installs the operator, applies the example, and waits for it. */
-async function bringUp(tools: Tools, say: Say): Promise<void> {
+/** Installs the operator, applies the example, and waits for it. `sinceMs`: nothing in the cluster runs for longer. */
+async function bringUp(tools: Tools, sinceMs: number, say: Say): Promise<void> {
   say("helm install restate-operator");
   await installOperator(tools);
   say(`kubectl apply RestateCluster ${EXAMPLE}`);
   await tools.kubectl(["apply", "--filename=-"], await readFile(EXAMPLE_FILE, "utf8"));
   const example = { kind: "RestateCluster", name: EXAMPLE } as const;
-  await waitForReady(tools, example, { say, timeoutMs: READY_TIMEOUT_MS });
+  const wait = { sinceMs, say, timeoutMs: READY_TIMEOUT_MS };
+  await waitForReady(tools, example, wait);
+  await waitForPods(tools, EXAMPLE, wait);
   const pods = ["get", "pods", `--namespace=${EXAMPLE}`, "--output=wide"];
   say(`RestateCluster ${EXAMPLE} is Ready\n\n${await tools.kubectl(pods)}`);
 }
@@ -130,7 +141,7 @@ async function inUsersCluster(
   say(
     `using context ${options.context}; its nodes must be able to pull the images the chart names`,
   );
-  await bringUp(toolsFor({ kubernetesBinary: kubernetes, kubeconfig, dir: options.dir }), say);
+  await bringUp(toolsFor({ kubernetesBinary: kubernetes, kubeconfig, dir: options.dir }), 0, say);
 }
 
 function signalled(): Promise<undefined> {
