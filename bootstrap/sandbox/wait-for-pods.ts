@@ -44,7 +44,7 @@ export async function waitForPods(
     const args = ["get", "pods", `--namespace=${namespace}`, "--output=json"];
     const { ready, all } = readySince(JSON.parse(await tools.kubectl(args)), options.sinceMs);
     if (ready === all) return;
-    const line = `pods of ${namespace}: ${ready} of ${all} are ready since the cluster was started again`;
+    const line = `pods of ${namespace}: ${ready} of ${all} are ready`;
     if (line !== said) options.say(line);
     said = line;
     if (Date.now() > deadline) throw new Error(`not within ${options.timeoutMs / 1000} s: ${line}`);

@@ -262,8 +262,8 @@ export type DeploymentAction =
   | (Because &
       VersionTarget & {
         readonly kind: "annotateVersion";
-        /** Annotations of the resource, which the ReplicaSet is to carry. */
-        readonly annotations: Readonly<Record<string, string>>;
+        /** All annotations of the resource, where the ReplicaSet lacks one of them. */
+        readonly annotations?: Readonly<Record<string, string>>;
         /** Keys of annotations that it has of the resource, which has them no longer. */
         readonly obsolete: readonly string[];
       })

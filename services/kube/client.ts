@@ -15,6 +15,7 @@ import { titleOf, type ObjectRef } from "../core/resource.ts";
 import { refOf } from "../core/children.ts";
 import { kubeErrorOf, kubeErrorWithoutAnswer } from "./errors.ts";
 import { Discovery } from "./discovery.ts";
+import { FIELD_MANAGER } from "./field-managers.ts";
 import { collectionPath, objectPath, refTo, type Kind, type KindTypes } from "./kinds.ts";
 import { limiter } from "./limit.ts";
 
@@ -178,7 +179,7 @@ export class KubeClient {
     const answer = await this.#send({
       method: HttpMethod.PATCH,
       path: objectPath(ref) + suffix,
-      query: { fieldManager: "restate-operator", ...UNCHECKED },
+      query: { fieldManager: FIELD_MANAGER, ...UNCHECKED },
       headers: { "content-type": "application/merge-patch+json" },
       body: patch.body,
       title: `patch ${patch.subresource === undefined ? "" : `${patch.subresource} of `}${titleOf(ref)}`,
@@ -208,7 +209,7 @@ export class KubeClient {
     const answer = await this.#send({
       method: HttpMethod.POST,
       path: collectionPath(kind, metadata?.namespace),
-      query: { fieldManager: "restate-operator" },
+      query: { fieldManager: FIELD_MANAGER },
       body: manifest,
       title: `create ${kind}`,
     });

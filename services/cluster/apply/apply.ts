@@ -10,6 +10,7 @@ import { digestOf } from "../../core/digest.ts";
 import type { AnyManifest } from "../../core/manifest.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { KubeError } from "../../kube/errors.ts";
+import { FIELD_MANAGER } from "../../kube/field-managers.ts";
 import { refTo } from "../../kube/kinds.ts";
 import { observedObjectOf } from "../../kube/observed.ts";
 import type { ActionResult } from "../../reconciler/resource-kind.ts";
@@ -23,8 +24,6 @@ import { clusterViewOf } from "../plan/plan.ts";
 import { changeClaim, orphanStatefulSet } from "./apply-volumes.ts";
 import { applyStatefulSet } from "./kept-annotation.ts";
 
-/** Field manager of everything the operator applies (contract, section 1). */
-const FIELD_MANAGER = "restate-operator";
 /** How soon a node that has only just started is asked again. */
 const STARTING_RETRY_MS = 1_000;
 const CONFLICT = 409;

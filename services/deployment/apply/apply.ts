@@ -11,17 +11,13 @@ import { digestOf } from "../../core/digest.ts";
 import type { AnyManifest } from "../../core/manifest.ts";
 import type { ObjectRef } from "../../core/resource.ts";
 import { KubeError } from "../../kube/errors.ts";
+import { AUTOSCALING_MANAGER, FIELD_MANAGER } from "../../kube/field-managers.ts";
 import { refTo } from "../../kube/kinds.ts";
 import { observedObjectOf } from "../../kube/observed.ts";
 import type { ActionResult } from "../../reconciler/resource-kind.ts";
 import type { DeploymentAction, DeploymentReason } from "../api.ts";
 import { buildHpa } from "../build/horizontal-pod-autoscaler.ts";
-import {
-  AUTOSCALING_MANAGER,
-  DEPLOYMENT_ID_ANNOTATION,
-  FIELD_MANAGER,
-  versionLabels,
-} from "../build/metadata.ts";
+import { DEPLOYMENT_ID_ANNOTATION, versionLabels } from "../build/metadata.ts";
 import { buildReplicaSet } from "../build/replica-set.ts";
 import { targetPortOf } from "../build/service.ts";
 import type { ObservedDeployment, ObserveContext } from "../observe/observe.ts";

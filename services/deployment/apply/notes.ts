@@ -1,11 +1,11 @@
 /** Notes on a version's ReplicaSet: how many pods it is to have, and what is known of it. One write each, mostly. */
 import { assertNever } from "../../core/assert-never.ts";
 import { timestampOf } from "../../core/conditions.ts";
+import { ANNOTATIONS_MANAGER } from "../../kube/field-managers.ts";
 import type { ActionResult } from "../../reconciler/resource-kind.ts";
 import type { DeploymentAction, VersionTarget } from "../api.ts";
 import {
   ADMIN_URL_ANNOTATION,
-  ANNOTATIONS_MANAGER,
   DEPLOYMENT_ID_ANNOTATION,
   LATEST_LABEL,
   REMOVE_VERSION_AT_ANNOTATION,
@@ -39,7 +39,7 @@ export function note(on: Site, observed: ObservedDeployment, action: Note): Prom
     case "scaleVersion":
       return scaleVersion(on, action);
     case "annotateVersion":
-      return propagateAnnotations(on, observed, action);
+      return propagateAnnotations(on, action);
     case "recordDeploymentId":
       return recordDeploymentId(on, observed, action);
     case "forgetDeploymentId":
@@ -73,15 +73,13 @@ function scaleVersion(
 /** What was inherited when the version was made has no other manager than that who made it, so it has to be taken off. */
 async function propagateAnnotations(
   on: Site,
-  { objects }: ObservedDeployment,
   action: Extract<Note, { kind: "annotateVersion" }>,
 ): Promise<ActionResult> {
-  const { version, annotations, obsolete } = action;
-  const carried = objects.find(({ name }) => name === version)?.annotations ?? {};
-  const lacks = Object.entries(annotations).some(([key, value]) => carried[key] !== value);
-  const set = lacks
-    ? await setOnVersion(on, action, { manager: ANNOTATIONS_MANAGER, annotations })
-    : ({ kind: "done" } as const);
+  const { annotations, obsolete } = action;
+  const set: ActionResult =
+    annotations === undefined
+      ? { kind: "done" }
+      : await setOnVersion(on, action, { manager: ANNOTATIONS_MANAGER, annotations });
   if (set.kind !== "done" || obsolete.length === 0) return set;
   return annotateVersion(on, action, Object.fromEntries(obsolete.map((key) => [key, null])));
 }

@@ -7,16 +7,25 @@
 import type { RestateDeployment } from "../../../crds/restate-deployment.ts";
 import type { KubeClient } from "../../kube/client.ts";
 import { KubeError } from "../../kube/errors.ts";
+import type { ANNOTATIONS_MANAGER } from "../../kube/field-managers.ts";
 import { refTo } from "../../kube/kinds.ts";
 import type { ActionResult } from "../../reconciler/resource-kind.ts";
 import type { VersionTarget } from "../api.ts";
-import type { VersionFieldOwner } from "../build/metadata.ts";
 
 /** Where versions are patched. */
 export interface Site {
   readonly kube: KubeClient;
   readonly deployment: RestateDeployment;
 }
+
+/** Field managers of what is set on a version that exists. */
+type VersionFieldOwner =
+  | typeof ANNOTATIONS_MANAGER
+  | "restate-operator/propagate-replicas"
+  | "restate-operator/scale-down"
+  | "restate-operator/scale-restore"
+  | "restate-operator/deployment-id"
+  | "restate-operator/remove-version-at";
 
 /** What one field manager has to say about a version: all of it, for what it said before and no longer says goes. */
 export interface VersionFields {

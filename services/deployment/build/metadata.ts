@@ -29,19 +29,6 @@ export const ABORT_ANNOTATION = "restate.dev/abort";
 /** A refusal by Restate: when, for which generation, and in which words. */
 export const REJECTED_ANNOTATION = "restate.dev/rejected";
 
-/** Who sets what is the operator's on the objects of a deployment (contract, section 1). */
-export const FIELD_MANAGER = "restate-operator";
-export const AUTOSCALING_MANAGER = "restate-operator/autoscaling";
-export const ANNOTATIONS_MANAGER = "restate-operator/propagate-annotations";
-/** Who sets something on a version that exists. */
-export type VersionFieldOwner =
-  | typeof ANNOTATIONS_MANAGER
-  | "restate-operator/propagate-replicas"
-  | "restate-operator/scale-down"
-  | "restate-operator/scale-restore"
-  | "restate-operator/deployment-id"
-  | "restate-operator/remove-version-at";
-
 /** What follows is the name of the cluster whose NetworkPolicies let a pod with this label in. */
 export const ALLOW_PREFIX = "allow.restate.dev/";
 

@@ -10,6 +10,7 @@ import {
 } from "../../core/children.ts";
 import { digestOf } from "../../core/digest.ts";
 import { inherited } from "../../core/inherit.ts";
+import { ANNOTATIONS_MANAGER, FIELD_MANAGER } from "../../kube/field-managers.ts";
 import { annotationsOf } from "../../kube/managed-fields.ts";
 import type {
   DeploymentConfig,
@@ -23,9 +24,7 @@ import {
   ABORT_ANNOTATION,
   ADMIN_URL_ANNOTATION,
   ALLOW_PREFIX,
-  ANNOTATIONS_MANAGER,
   DEPLOYMENT_ID_ANNOTATION,
-  FIELD_MANAGER,
   GATE_CHECKED_ANNOTATION,
   GATE_PASSED_ANNOTATION,
   LATEST_LABEL,

@@ -183,9 +183,8 @@ function planAnnotations({ deployment, objects }: ObservedDeployment): Deploymen
     const obsolete = inherited.filter((key) => wanted[key] === undefined);
     if (!lacks && obsolete.length === 0) return [];
     const because = "annotations of the resource changed";
-    return [
-      { kind: "annotateVersion", version: name, uid, annotations: wanted, obsolete, because },
-    ];
+    const set = lacks ? { annotations: wanted } : {};
+    return [{ kind: "annotateVersion", version: name, uid, ...set, obsolete, because }];
   });
 }
 
